@@ -1,0 +1,120 @@
+// Package lep holds nothing but the test of the import policy: which package may
+// import which (ARCHITECTURE.md tells why).
+package lep
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed lists for each package the packages of lep that it may import. Data
+// flows to the right, imports point down; a folder may import its children's
+// parent. Change this table first, on purpose, and say why in ARCHITECTURE.md.
+var allowed = map[string][]string{
+	// Level –: small tools that any package may use.
+	"internal/hint":        {},
+	"internal/atomic":      {"internal/hint"},
+	"internal/orderedjson": {},
+
+	// Level 0
+	"tensor":            {},
+	"tokenizer":         {},
+	"tokenizer/trainer": {"tokenizer"},
+
+	// Level 1
+	"linalg":     {"tensor"},
+	"checkpoint": {"tensor"},
+	"vocab":      {"tokenizer", "tokenizer/trainer"},
+	"corpus":     {"tokenizer"},
+	"chat":       {"tokenizer"},
+
+	// Level 2
+	"embedding": {"tensor", "linalg", "vocab", "tokenizer"},
+	"model":     {"tensor", "linalg"},
+
+	// Level 3
+	"propagate": {"embedding", "vocab", "linalg", "checkpoint", "tokenizer", "tensor", "chat"},
+	"infer":     {"model", "checkpoint", "tokenizer", "chat", "linalg", "tensor"},
+
+	// Level 7
+	"internal/pocket": {"tensor", "checkpoint"},
+	"internal/cli":    {"*"},
+	"cmd/lep":         {"internal/cli"},
+
+	// For tests only.
+	"internal/golden":    {},
+	"internal/testmodel": {"*"},
+}
+
+// everywhere may be imported from any level.
+var everywhere = []string{"internal/hint", "internal/atomic", "internal/orderedjson"}
+
+func TestImportsPointDown(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, "lep/")
+		may, known := allowed[name]
+		if name == "lep" {
+			continue
+		}
+		if !known {
+			t.Errorf("package %s is not in the table of deps_test.go", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			dep, ours := strings.CutPrefix(imp, "lep/")
+			if !ours || slices.Contains(everywhere, dep) && !slices.Contains(everywhere, name) {
+				continue
+			}
+			if !slices.Contains(may, "*") && !slices.Contains(may, dep) {
+				t.Errorf("%s may not import %s", name, dep)
+			}
+			if strings.HasPrefix(dep, "internal/golden") || strings.HasPrefix(dep, "internal/testmodel") {
+				t.Errorf("%s imports %s, which is for tests only", name, dep)
+			}
+		}
+	}
+}
+
+// TestLibraryPackagesAreQuiet keeps the promise that only the command line
+// reads flags, prints and exits.
+func TestLibraryPackagesAreQuiet(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, "lep/")
+		if name == "internal/cli" || name == "cmd/lep" {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if imp == "flag" || strings.HasPrefix(imp, "github.com/spf13/") || imp == "log" {
+				t.Errorf("%s imports %s: flags and logs belong to internal/cli", name, imp)
+			}
+		}
+	}
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
