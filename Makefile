@@ -1,0 +1,9 @@
+.PHONY: build test race lint ci bench fuzz
+
+build: ; CGO_ENABLED=0 go build -trimpath -o lep ./cmd/lep
+test:  ; go test ./...
+race:  ; CGO_ENABLED=1 go test -race -short ./...
+lint:  ; test -z "$$(gofmt -l .)" && go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+ci:    ; bash .ci/run
+bench: ; python3 bench/run.py
+fuzz:  ; bash conformance/fuzz.sh
