@@ -28,6 +28,8 @@ const (
 	Bool
 	F8E4M3
 	F8E5M2
+	F8E8M0
+	C64
 )
 
 var dtypes = [...]struct {
@@ -37,7 +39,7 @@ var dtypes = [...]struct {
 	Invalid: {"INVALID", 0}, F64: {"F64", 8}, F32: {"F32", 4}, F16: {"F16", 2}, BF16: {"BF16", 2},
 	I64: {"I64", 8}, I32: {"I32", 4}, I16: {"I16", 2}, I8: {"I8", 1},
 	U64: {"U64", 8}, U32: {"U32", 4}, U16: {"U16", 2}, U8: {"U8", 1}, Bool: {"BOOL", 1},
-	F8E4M3: {"F8_E4M3", 1}, F8E5M2: {"F8_E5M2", 1},
+	F8E4M3: {"F8_E4M3", 1}, F8E5M2: {"F8_E5M2", 1}, F8E8M0: {"F8_E8M0", 1}, C64: {"C64", 8},
 }
 
 // ParseDType returns the type with a safetensors name such as "BF16".
@@ -121,6 +123,21 @@ func (v View) Cols() int {
 func (v View) Row(i int) []byte {
 	n := v.Cols() * v.DType.Size()
 	return v.Data[i*n : (i+1)*n : (i+1)*n]
+}
+
+// Block returns the n rows from row `from` on as a view; it aliases Data. A
+// range outside the tensor is the caller's fault and panics.
+func (v View) Block(from, n int) View {
+	if n < 0 || from < 0 || from > v.Rows()-n {
+		panic("tensor: block outside the tensor")
+	}
+	b := View{Name: v.Name, DType: v.DType, Shape: []int{n}}
+	if len(v.Shape) > 1 {
+		b.Shape = append(b.Shape, v.Shape[1:]...)
+	}
+	size := v.Cols() * v.DType.Size()
+	b.Data = v.Data[from*size : (from+n)*size : (from+n)*size]
+	return b
 }
 
 // Float32 widens (or for F64 rounds) the whole tensor into a new slice.

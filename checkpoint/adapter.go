@@ -1,0 +1,3 @@
+package checkpoint
+
+const AdapterConfigFile = "adapter_config.json"

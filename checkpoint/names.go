@@ -1,0 +1,195 @@
+package checkpoint
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lep/tensor"
+)
+
+// embeddingNames are the names of the input and output matrices, (V, D) each, by
+// family. The first input name that a model holds decides.
+var embeddingNames = []struct{ embed, head string }{
+	{"model.embed_tokens.weight", "lm_head.weight"},                                     // Llama, Mistral, Qwen, Gemma, Phi, …
+	{"transformer.wte.weight", "lm_head.weight"},                                        // GPT-2, GPT-J, StarCoder
+	{"wte.weight", "lm_head.weight"},                                                    // GPT-2 as OpenAI published it
+	{"gpt_neox.embed_in.weight", "embed_out.weight"},                                    // Pythia, GPT-NeoX
+	{"model.language_model.embed_tokens.weight", "lm_head.weight"},                      // Gemma 3, LLaVA as transformers 5 writes them
+	{"language_model.model.embed_tokens.weight", "language_model.lm_head.weight"},       // the same, older
+	{"model.decoder.embed_tokens.weight", "lm_head.weight"},                             // OPT
+	{"transformer.word_embeddings.weight", "lm_head.weight"},                            // Falcon, BLOOM
+	{"word_embeddings.weight", "lm_head.weight"},                                        // BLOOM as published
+	{"transformer.embedding.word_embeddings.weight", "transformer.output_layer.weight"}, // ChatGLM
+	{"model.tok_embeddings.weight", "output.weight"},                                    // InternLM2
+	{"backbone.embeddings.weight", "lm_head.weight"},                                    // Mamba
+}
+
+// untied lists the model types whose config class says tie_word_embeddings false
+// when config.json is silent; the base class of transformers says true.
+var untied = map[string]bool{
+	"llama": true, "mistral": true, "mixtral": true, "qwen2": true, "qwen2_moe": true, "qwen3": true, "qwen3_moe": true,
+	"phi": true, "phi3": true, "gpt_neox": true, "gptj": true, "stablelm": true, "olmo": true, "olmo2": true, "olmo3": true,
+	"granite": true, "deepseek_v2": true, "deepseek_v3": true, "internlm2": true, "internlm3": true, "persimmon": true,
+	"glm": true, "glm4": true, "nemotron": true, "ministral": true, "gpt_oss": true, "chatglm": true,
+}
+
+// Tied reports whether the model uses its input matrix as output matrix too: as
+// config.json says, or where it is silent as its model type does by default. The
+// weights must agree: a tied model may repeat the matrix under the head's name
+// but not hold another one there, an untied one must hold a head.
+func (m *Model) Tied() (bool, error) {
+	tied, said, err := TieWordEmbeddings(m.config)
+	if err != nil {
+		return false, fmt.Errorf("%s: %s: %w", m.dir, ConfigFile, err)
+	}
+	embed, head, err := m.embeddingNames()
+	if err != nil {
+		return false, err
+	}
+	if !m.Has(head) {
+		if said && !tied {
+			return false, &TensorError{File: m.dir, Tensor: head, What: "is not there, but config.json says tie_word_embeddings false",
+				Advice: "set tie_word_embeddings to true if the model was trained so, or fetch the file that holds the head"}
+		}
+		return true, nil
+	}
+	if !said {
+		tied = tied && !untied[m.config.Text("model_type")]
+	}
+	if !tied {
+		return false, nil
+	}
+	same, err := m.sameTensor(embed, head)
+	if err != nil {
+		return false, err
+	}
+	if !same {
+		return false, &TensorError{File: m.dir, Tensor: head, What: "differs from " + embed + ", but config.json says tie_word_embeddings true",
+			Advice: "if the head was trained or merged apart, set tie_word_embeddings to false; else the head is a left-over: remove it"}
+	}
+	return true, nil
+}
+
+func (m *Model) sameTensor(a, b string) (bool, error) {
+	va, err := m.Tensor(a)
+	if err != nil {
+		return false, err
+	}
+	vb, err := m.Tensor(b)
+	if err != nil {
+		return false, err
+	}
+	if va.DType != vb.DType || !slices.Equal(va.Shape, vb.Shape) {
+		return false, nil
+	}
+	for at, block := range m.Blocks(va) {
+		other := vb.Block(at, block.Rows())
+		same := bytes.Equal(block.Data, other.Data)
+		m.Release(other)
+		if !same {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (m *Model) embeddingNames() (embed, head string, err error) {
+	for _, n := range embeddingNames {
+		if m.Has(n.embed) {
+			return n.embed, n.head, nil
+		}
+	}
+	return "", "", &TensorError{File: m.dir, Tensor: embeddingNames[0].embed, What: "is not there, nor under the name of another family"}
+}
+
+// EmbedTokens returns the input embeddings, (rows, D); View.Name is the family's
+// name for it.
+func (m *Model) EmbedTokens() (tensor.View, error) {
+	embed, _, err := m.embeddingNames()
+	if err != nil {
+		return tensor.View{}, err
+	}
+	return m.matrix(embed)
+}
+
+// LMHead returns the output embeddings, (rows, D): the head's own matrix, or the
+// input embeddings (with their name) if the model is tied.
+func (m *Model) LMHead() (tensor.View, error) {
+	tied, err := m.Tied()
+	if err != nil {
+		return tensor.View{}, err
+	}
+	embed, head, err := m.embeddingNames()
+	if err != nil {
+		return tensor.View{}, err
+	}
+	if tied {
+		return m.matrix(embed)
+	}
+	return m.matrix(head)
+}
+
+// HeadName returns the name that the family gives to the output matrix, whether
+// or not the model holds one.
+func (m *Model) HeadName() (string, error) {
+	_, head, err := m.embeddingNames()
+	return head, err
+}
+
+func (m *Model) matrix(name string) (tensor.View, error) {
+	v, err := m.Tensor(name)
+	if err != nil {
+		return v, err
+	}
+	if len(v.Shape) != 2 || v.Rows() == 0 || v.Cols() == 0 || !v.DType.IsFloat() {
+		return v, &TensorError{File: m.dir, Tensor: name, What: fmt.Sprintf("%s %v, want a matrix of F64, F32, F16 or BF16", v.DType, v.Shape)}
+	}
+	return v, nil
+}
+
+var layerName = regexp.MustCompile(`^(.*?)\.(?:layers|h|blocks)\.(\d+)\.(.*)$`)
+
+// moduleOrder is the order of a decoder layer's parts in transformers' modules,
+// which is the order in which it cuts a model into shards.
+var moduleOrder = []string{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "self_attn.q_norm", "self_attn.k_norm",
+	"self_attn", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj", "mlp", "input_layernorm", "post_attention_layernorm",
+	"pre_feedforward_layernorm", "post_feedforward_layernorm"}
+
+// ModuleOrder sorts tensor names as transformers writes Llama-like models: input
+// embeddings, layers in their order, final norm, head. Names that are not of such
+// a model keep their order behind the layers.
+func ModuleOrder(names []string) []string {
+	type key struct{ group, layer, part int }
+	rank := make(map[string]key, len(names))
+	for _, n := range names {
+		k := key{group: 2}
+		if m := layerName.FindStringSubmatch(n); m != nil {
+			k.group = 1
+			k.layer, _ = strconv.Atoi(m[2])
+			k.part = slices.IndexFunc(moduleOrder, func(p string) bool { return strings.HasPrefix(m[3], p+".") })
+			if k.part < 0 {
+				k.part = len(moduleOrder)
+			}
+		}
+		for _, e := range embeddingNames {
+			switch n {
+			case e.embed:
+				k.group = 0
+			case e.head:
+				k.group = 3
+			}
+		}
+		rank[n] = k
+	}
+	out := slices.Clone(names)
+	slices.SortStableFunc(out, func(a, b string) int {
+		x, y := rank[a], rank[b]
+		return cmp.Or(cmp.Compare(x.group, y.group), cmp.Compare(x.layer, y.layer), cmp.Compare(x.part, y.part))
+	})
+	return out
+}
