@@ -1,6 +1,13 @@
 package tokenizer
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
+
+// maxTokens bounds token ids: the tables of a tokenizer are as long as its
+// highest id, and a file must not choose how much memory that is.
+const maxTokens = 1 << 24
 
 // Kind says what a piece of the model's table stands for.
 type Kind uint8
@@ -45,13 +52,21 @@ type Model struct {
 	ByteFallback bool
 	FuseUnk      bool
 	IgnoreMerges bool
-	UnkID        int32 // -1 for none
+	UnkID        int32 // piece or added token for what has no piece; -1 for none
 	// HF options that are carried through: continuing_subword_prefix,
 	// end_of_word_suffix, dropout.
 	ContinuingSubwordPrefix, EndOfWordSuffix *string
 	Dropout                                  *float64
 
 	MergesAsPairs bool // tokenizer.json spelled merges ["a","b"] rather than "a b"
+
+	Extra []Field // keys of tokenizer.json's model that are not named above
+}
+
+// Field is a key of a JSON object and its value as the file spells it.
+type Field struct {
+	Key   string
+	Value json.RawMessage
 }
 
 // AddedToken is a token that is cut out of the text before the model sees it
@@ -85,4 +100,34 @@ type Definition struct {
 	// builds SentencePiece's own behaviour (its normalizer, float32 scores, user-defined
 	// pieces), which differs from that of the HF form.
 	SentencePiece *SentencePiece
+
+	Extra []Field // keys of tokenizer.json that are not named above
+	// Notes says in words what the file asks for and this package does not do
+	// (dropout) or reads otherwise than it stands.
+	Notes []string
+}
+
+// Clone returns a copy that can be edited apart. JSON values are shared: they
+// are replaced, never changed in place.
+func (d *Definition) Clone() *Definition {
+	c := *d
+	c.AddedTokens = slices.Clone(d.AddedTokens)
+	c.Model.Pieces = slices.Clone(d.Model.Pieces)
+	c.Model.Merges = slices.Clone(d.Model.Merges)
+	c.Model.Extra = slices.Clone(d.Model.Extra)
+	c.Extra = slices.Clone(d.Extra)
+	c.Notes = slices.Clone(d.Notes)
+	return &c
+}
+
+// size returns 1 + the highest id, added tokens included.
+func (d *Definition) size() int {
+	n := 0
+	for _, p := range d.Model.Pieces {
+		n = max(n, int(p.ID)+1)
+	}
+	for _, a := range d.AddedTokens {
+		n = max(n, int(a.ID)+1)
+	}
+	return n
 }

@@ -1,0 +1,297 @@
+package tokenizer
+
+import (
+	"fmt"
+	"math/bits"
+	"sync"
+	"unicode/utf8"
+)
+
+// token is a piece found in a string: its id and its bytes [start, end) there.
+type token struct{ id, start, end int32 }
+
+// bpe is a byte-pair encoder with the rules of HF's BPE model: the characters of
+// a word become pieces (or bytes, or the unknown token), and then the pair
+// with the lowest merge rank, the leftmost of several, is merged until none is left.
+// It is safe for concurrent use.
+type bpe struct {
+	pieces       map[string]int32
+	letters      [256]int32 // piece of each byte's letter in the byte alphabet, or -1
+	low          []int32    // piece of each code point below lowRunes, or -1
+	fallback     [256]int32 // "<0xNN>" pieces, or -1
+	pairs        pairTable
+	byteFallback bool
+	fuseUnk      bool
+	ignoreMerges bool
+	unk          int32
+	longest      int // bytes in the longest piece
+	prefix       string
+	suffix       string
+	pool         sync.Pool // of *mergeState
+}
+
+const lowRunes = 0x3000
+
+// newBPE compiles a BPE model. Pieces must have passed Definition.check.
+func newBPE(m *Model) (*bpe, error) {
+	ids, err := pieceIDs(m)
+	if err != nil {
+		return nil, err
+	}
+	b := &bpe{pieces: ids, byteFallback: m.ByteFallback, fuseUnk: m.FuseUnk, ignoreMerges: m.IgnoreMerges, unk: m.UnkID}
+	b.pool.New = func() any { return new(mergeState) }
+	if m.ContinuingSubwordPrefix != nil {
+		b.prefix = *m.ContinuingSubwordPrefix
+	}
+	if m.EndOfWordSuffix != nil {
+		b.suffix = *m.EndOfWordSuffix
+	}
+	find := func(s string) int32 {
+		if id, ok := ids[s]; ok {
+			return id
+		}
+		return -1
+	}
+	for i := range 256 {
+		b.letters[i] = find(string(byteLetter(byte(i))))
+		b.fallback[i] = find(fmt.Sprintf("<0x%02X>", i))
+	}
+	b.low = make([]int32, lowRunes)
+	for r := range b.low {
+		b.low[r] = -1
+	}
+	for _, p := range m.Pieces {
+		b.longest = max(b.longest, len(p.Text))
+		if r, size := utf8.DecodeRuneInString(p.Text); size == len(p.Text) && r < lowRunes && (r != utf8.RuneError || size > 1) {
+			b.low[r] = p.ID
+		}
+	}
+	if len(m.Merges) >= 1<<31-1 {
+		return nil, fmt.Errorf("model: %d merges are too many", len(m.Merges))
+	}
+	b.pairs = newPairTable(m.Merges)
+	return b, nil
+}
+
+// append encodes a word in the model's own alphabet and appends the ids.
+func (b *bpe) append(dst []int32, word string) []int32 {
+	w := b.pool.Get().(*mergeState)
+	b.encode(w, word, false)
+	for i := range w.out {
+		dst = append(dst, w.out[i].id)
+	}
+	b.pool.Put(w)
+	return dst
+}
+
+// appendTokens is append with the place of each piece in the word.
+func (b *bpe) appendTokens(dst []token, word string) []token {
+	w := b.pool.Get().(*mergeState)
+	b.encode(w, word, false)
+	dst = append(dst, w.out...)
+	b.pool.Put(w)
+	return dst
+}
+
+// encode leaves the pieces of a word in w.out. With raw, the word's bytes stand
+// for letters of the byte alphabet; else the word is text in the model's alphabet.
+func (b *bpe) encode(w *mergeState, word string, raw bool) {
+	w.out = w.out[:0]
+	if word == "" {
+		return
+	}
+	if b.ignoreMerges {
+		if id, ok := b.whole(w, word, raw); ok {
+			w.out = append(w.out, token{id, 0, int32(len(word))})
+			return
+		}
+	}
+	if raw && b.prefix == "" && b.suffix == "" {
+		b.beginBytes(w, word)
+	} else {
+		b.begin(w, word, raw)
+	}
+	if len(w.out) <= smallWord {
+		b.mergeSmall(w)
+	} else {
+		b.mergeLarge(w)
+	}
+}
+
+// whole looks a word up as a piece.
+func (b *bpe) whole(w *mergeState, word string, raw bool) (int32, bool) {
+	if len(word) > b.longest {
+		return 0, false
+	}
+	if !raw {
+		id, ok := b.pieces[word]
+		return id, ok
+	}
+	w.spelled = appendLetters(w.spelled[:0], word)
+	id, ok := b.pieces[string(w.spelled)]
+	return id, ok
+}
+
+// beginBytes makes a piece of every byte; all letters of the alphabet are pieces
+// in real files, and a byte without one becomes the unknown token.
+func (b *bpe) beginBytes(w *mergeState, word string) {
+	unk := -1 // where in out the pending unknown token stands
+	for i := range len(word) {
+		at := token{b.letters[word[i]], int32(i), int32(i + 1)}
+		if at.id >= 0 {
+			unk = -1
+			w.out = append(w.out, at)
+			continue
+		}
+		unk = b.unknown(w, at, unk)
+	}
+}
+
+// unknown appends the unknown token for a character, or widens the one before.
+// Without an unknown token the character is left out, as HF does.
+func (b *bpe) unknown(w *mergeState, at token, last int) int {
+	if b.unk < 0 {
+		return last
+	}
+	if last >= 0 && b.fuseUnk {
+		w.out[last].end = at.end
+		return last
+	}
+	at.id = b.unk
+	w.out = append(w.out, at)
+	return len(w.out) - 1
+}
+
+// begin makes pieces of the characters of a word.
+func (b *bpe) begin(w *mergeState, word string, raw bool) {
+	pending := token{id: -1} // an unknown token that is not yet in out
+	for i := 0; i < len(word); {
+		size := 1
+		var id int32
+		if raw {
+			id = b.affixed(string(byteLetter(word[i])), i == 0, i+1 == len(word))
+		} else {
+			var r rune
+			r, size = utf8.DecodeRuneInString(word[i:])
+			switch {
+			case b.prefix != "" || b.suffix != "":
+				id = b.affixed(word[i:i+size], i == 0, i+size == len(word))
+			case r == utf8.RuneError && size == 1:
+				id = -1 // a byte that is no UTF-8 is no piece
+			case r < lowRunes:
+				id = b.low[r]
+			default:
+				id = b.lookup(word[i : i+size])
+			}
+		}
+		at := token{id, int32(i), int32(i + size)}
+		i += size
+		if id >= 0 {
+			if pending.id >= 0 {
+				w.out = append(w.out, pending)
+				pending.id = -1
+			}
+			w.out = append(w.out, at)
+			continue
+		}
+		// HF leaves a pending unknown token behind the bytes of the next character.
+		if b.byteFallback && b.appendFallback(w, word, at) || b.unk < 0 {
+			continue
+		}
+		if pending.id >= 0 && b.fuseUnk {
+			pending.end = at.end
+			continue
+		}
+		if pending.id >= 0 {
+			w.out = append(w.out, pending)
+		}
+		pending = token{b.unk, at.start, at.end}
+	}
+	if pending.id >= 0 {
+		w.out = append(w.out, pending)
+	}
+}
+
+func (b *bpe) lookup(s string) int32 {
+	if id, ok := b.pieces[s]; ok {
+		return id
+	}
+	return -1
+}
+
+// affixed looks up a character with the prefix of inner and the suffix of last ones.
+func (b *bpe) affixed(char string, first, last bool) int32 {
+	if !first {
+		char = b.prefix + char
+	}
+	if last {
+		char += b.suffix
+	}
+	return b.lookup(char)
+}
+
+// appendFallback appends a character as byte pieces, if all of them exist.
+func (b *bpe) appendFallback(w *mergeState, word string, at token) bool {
+	for i := at.start; i < at.end; i++ {
+		if b.fallback[word[i]] < 0 {
+			return false
+		}
+	}
+	for i := at.start; i < at.end; i++ {
+		w.out = append(w.out, token{b.fallback[word[i]], i, i + 1})
+	}
+	return true
+}
+
+// pairTable finds the merge of two pieces: open addressing, a power of two in
+// size and at most half full. A key is left<<32|right+1, so that 0 is empty.
+type pairTable struct {
+	slots []pairSlot
+	shift uint8
+}
+
+type pairSlot struct {
+	key           uint64
+	rank, product int32
+}
+
+const noRank = 1<<31 - 1
+
+func newPairTable(merges []Merge) pairTable {
+	size := 1 << bits.Len(uint(2*len(merges)+1))
+	t := pairTable{slots: make([]pairSlot, size), shift: uint8(64 - bits.Len(uint(size-1)))}
+	for rank, m := range merges {
+		key := pairKey(m.Left, m.Right)
+		for i := t.home(key); ; i = (i + 1) & (size - 1) {
+			if t.slots[i].key == 0 {
+				t.slots[i] = pairSlot{key, int32(rank), m.Product}
+				break
+			}
+			if t.slots[i].key == key { // the last of equal merges counts, as in HF's map
+				t.slots[i].rank, t.slots[i].product = int32(rank), m.Product
+				break
+			}
+		}
+	}
+	return t
+}
+
+func pairKey(left, right int32) uint64 { return uint64(uint32(left))<<32 | uint64(uint32(right)+1) }
+
+func (t *pairTable) home(key uint64) int {
+	return int((key * 0x9E3779B97F4A7C15) >> t.shift)
+}
+
+// find returns the rank of a merge and its product, noRank if there is none.
+func (t *pairTable) find(left, right int32) (rank, product int32) {
+	key := pairKey(left, right)
+	for i := t.home(key); ; i = (i + 1) & (len(t.slots) - 1) {
+		s := &t.slots[i]
+		if s.key == key {
+			return s.rank, s.product
+		}
+		if s.key == 0 {
+			return noRank, 0
+		}
+	}
+}
