@@ -1,0 +1,244 @@
+package linalg
+
+import (
+	"sync"
+)
+
+// The builtin product follows Goto & van de Geijn 2008 and BLIS (Van Zee & van
+// de Geijn 2015): blocks of A and B are packed into panels of mr rows and nr
+// columns that lie in the order in which the micro-kernel reads them, and each
+// micro-kernel call adds a (mr, kc)·(kc, nr) product to a tile of C. Every element
+// of C gets the same operations in the same order wherever the tiles and blocks
+// fall, so neither the number of threads nor the neighbours change a bit of it.
+
+// kernel is a micro-kernel and the blocking that suits it.
+type kernel[F Float] struct {
+	name   string
+	mr, nr int // tile of C; both multiples of 4
+	kc     int // depth of a packed block: an A panel (mr·kc) stays in L1
+	mc     int // rows of A of one unit of work: mc·kc stays in L2
+	block  int // rows of A and columns of B packed at once
+
+	// tile computes C = alpha*A*B, or adds it to C, for a packed panel A (k, mr), a
+	// packed panel B (k, nr) and a full tile C (mr, nr) with row stride ldc.
+	tile func(k int, alpha F, a, b, c *F, ldc int, add bool)
+
+	// transpose4 packs 4 rows of length n, stride ld, as columns: dst[p*stride+i] =
+	// src[i*ld+p].
+	transpose4 func(dst *F, stride int, src *F, ld, n int)
+}
+
+// operand is a matrix that is packed: float values, or bf16 ones (F = float32)
+// that are widened on the way. trans says that its storage is the transpose of
+// what the product needs.
+type operand[F Float] struct {
+	data  []F
+	bf16  []uint16
+	ld    int
+	trans bool
+}
+
+// product is one call in progress. It is pooled with its buffers.
+type product[F Float] struct {
+	kern    *kernel[F]
+	threads int
+	m, n, k int
+	alpha   F
+	a, b    operand[F]
+	c       []F
+	ldc     int
+	upper   bool // compute only j >= i
+	add     bool
+
+	// The block in work: A rows [i0, i0+mb), B columns [j0, j0+nb), depth [p0, p0+kb).
+	i0, mb, j0, nb, p0, kb int
+	packedA, packedB       []F
+	tiles                  [][]F // a tile of C per worker, for the edges
+	panelsA                int   // panels of A to pack in this phase
+	rowUnits, colUnits     int
+	colsPerUnit            int
+	team                   team
+	pack, compute          func(worker, unit int)
+}
+
+type builtinBLAS struct {
+	threads int
+	s       *kernel[float32]
+	d       *kernel[float64]
+	pool32  *sync.Pool // of *product[float32]
+	pool64  *sync.Pool
+}
+
+// newBuiltin returns the builtin kernels on up to threads processors.
+func newBuiltin(threads int, s *kernel[float32], d *kernel[float64]) *builtinBLAS {
+	return &builtinBLAS{threads: max(threads, 1), s: s, d: d,
+		pool32: &sync.Pool{New: func() any { return newProduct[float32]() }},
+		pool64: &sync.Pool{New: func() any { return newProduct[float64]() }},
+	}
+}
+
+func newProduct[F Float]() *product[F] {
+	p := &product[F]{}
+	p.pack, p.compute = p.packUnit, p.computeUnit
+	return p
+}
+
+func (*builtinBLAS) Name() string { return "builtin" }
+
+func (b *builtinBLAS) SGEMM(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, bm []float32, ldb int, beta float32, c []float32, ldc int) {
+	checkGEMM(transA, transB, m, n, k, len(a), lda, len(bm), ldb, len(c), ldc)
+	runProduct(b.pool32, b.s, b.threads, m, n, k, alpha, operand[float32]{data: a, ld: lda, trans: transA},
+		operand[float32]{data: bm, ld: ldb, trans: transB}, beta, c, ldc, false)
+}
+
+func (b *builtinBLAS) DGEMM(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, bm []float64, ldb int, beta float64, c []float64, ldc int) {
+	checkGEMM(transA, transB, m, n, k, len(a), lda, len(bm), ldb, len(c), ldc)
+	runProduct(b.pool64, b.d, b.threads, m, n, k, alpha, operand[float64]{data: a, ld: lda, trans: transA},
+		operand[float64]{data: bm, ld: ldb, trans: transB}, beta, c, ldc, false)
+}
+
+func (b *builtinBLAS) DSYRK(n, k int, alpha float64, a []float64, lda int, beta float64, c []float64, ldc int) {
+	checkGEMM(true, false, n, n, k, len(a), lda, len(a), lda, len(c), ldc)
+	runProduct(b.pool64, b.d, b.threads, n, n, k, alpha, operand[float64]{data: a, ld: lda, trans: true},
+		operand[float64]{data: a, ld: lda}, beta, c, ldc, true)
+}
+
+func runProduct[F Float](pool *sync.Pool, kern *kernel[F], threads, m, n, k int, alpha F, a, b operand[F], beta F, c []F, ldc int, upper bool) {
+	if m == 0 || n == 0 {
+		return
+	}
+	if k == 0 || alpha == 0 {
+		scaleRows(m, n, beta, c, ldc, upper)
+		return
+	}
+	if beta != 0 {
+		scaleRows(m, n, beta, c, ldc, upper)
+	}
+	p := pool.Get().(*product[F])
+	p.kern, p.m, p.n, p.k, p.alpha = kern, m, n, k, alpha
+	p.a, p.b, p.c, p.ldc, p.upper = a, b, c, ldc, upper
+	p.threads = threads
+	if float64(m)*float64(n)*float64(k) < 64*64*64 {
+		p.threads = 1
+	}
+	p.run(beta != 0)
+	p.a, p.b, p.c = operand[F]{}, operand[F]{}, nil
+	pool.Put(p)
+}
+
+func grow[F any](s []F, n int) []F {
+	if cap(s) < n {
+		return make([]F, n)
+	}
+	return s[:n]
+}
+
+func roundUp(n, to int) int { return (n + to - 1) / to * to }
+
+func (p *product[F]) run(add bool) {
+	kn := p.kern
+	for len(p.tiles) < p.threads {
+		p.tiles = append(p.tiles, nil)
+	}
+	for w := range p.threads {
+		p.tiles[w] = grow(p.tiles[w], kn.mr*kn.nr)
+	}
+	kb, mb, nb := min(p.k, kn.kc), roundUp(min(p.m, kn.block), kn.mr), roundUp(min(p.n, kn.block), kn.nr)
+	p.packedA, p.packedB = grow(p.packedA, kb*mb), grow(p.packedB, kb*nb)
+
+	for p.j0 = 0; p.j0 < p.n; p.j0 += p.nb {
+		p.nb = min(kn.block/kn.nr*kn.nr, p.n-p.j0)
+		for p.p0 = 0; p.p0 < p.k; p.p0 += p.kb {
+			p.kb = min(kn.kc, p.k-p.p0)
+			p.add = add || p.p0 > 0
+			packB := (p.nb + kn.nr - 1) / kn.nr
+			for p.i0 = 0; p.i0 < p.m; p.i0 += p.mb {
+				p.mb = min(kn.block/kn.mr*kn.mr, p.m-p.i0)
+				if p.upper && p.i0 >= p.j0+p.nb {
+					break // the rest lies below the diagonal
+				}
+				p.panelsA = (p.mb + kn.mr - 1) / kn.mr
+				p.team.run(p.threads, p.panelsA+packB, p.pack)
+				packB = 0
+				p.split()
+				p.team.run(p.threads, p.rowUnits*p.colUnits, p.compute)
+			}
+		}
+	}
+}
+
+// split cuts the block into units of mc rows, and of fewer columns where there
+// are too few rows to keep all workers busy.
+func (p *product[F]) split() {
+	kn := p.kern
+	p.rowUnits = (p.mb + kn.mc - 1) / kn.mc
+	panels := (p.nb + kn.nr - 1) / kn.nr
+	p.colUnits = 1
+	if p.threads > 1 {
+		p.colUnits = min(panels, max(1, 4*p.threads/p.rowUnits))
+	}
+	per := (panels + p.colUnits - 1) / p.colUnits
+	p.colUnits = (panels + per - 1) / per
+	p.colsPerUnit = per * kn.nr
+}
+
+func (p *product[F]) packUnit(_, unit int) {
+	kn := p.kern
+	if unit < p.panelsA {
+		i := unit * kn.mr
+		a := p.a
+		a.trans = !a.trans // A is packed by rows: the transpose of B's packing
+		packPanel(kn, p.packedA[i*p.kb:], kn.mr, a, p.i0+i, min(kn.mr, p.mb-i), p.p0, p.kb)
+		return
+	}
+	j := (unit - p.panelsA) * kn.nr
+	packPanel(kn, p.packedB[j*p.kb:], kn.nr, p.b, p.j0+j, min(kn.nr, p.nb-j), p.p0, p.kb)
+}
+
+func (p *product[F]) computeUnit(worker, unit int) {
+	kn := p.kern
+	i0, j0 := unit/p.colUnits*kn.mc, unit%p.colUnits*p.colsPerUnit
+	i1, j1 := min(i0+kn.mc, p.mb), min(j0+p.colsPerUnit, p.nb)
+	for j := j0; j < j1; j += kn.nr {
+		w := min(kn.nr, j1-j)
+		b := &p.packedB[j*p.kb]
+		for i := i0; i < i1; i += kn.mr {
+			h := min(kn.mr, i1-i)
+			row, col := p.i0+i, p.j0+j
+			if p.upper && row >= col+w {
+				break
+			}
+			a := &p.packedA[i*p.kb]
+			c := p.c[row*p.ldc+col:]
+			if h == kn.mr && w == kn.nr && !(p.upper && row+h > col+1) {
+				kn.tile(p.kb, p.alpha, a, b, &c[0], p.ldc, p.add)
+				continue
+			}
+			p.edge(p.tiles[worker], a, b, c, row, col, h, w)
+		}
+	}
+}
+
+// edge computes a tile that sticks out of C, or out of its upper triangle, in a
+// buffer: the same kernel, so the same bits.
+func (p *product[F]) edge(tile []F, a, b *F, c []F, row, col, h, w int) {
+	kn := p.kern
+	first := func(i int) int { // first column of row i that is wanted
+		if !p.upper {
+			return 0
+		}
+		return min(w, max(0, row+i-col))
+	}
+	if p.add {
+		for i := range h {
+			copy(tile[i*kn.nr+first(i):i*kn.nr+w], c[i*p.ldc+first(i):i*p.ldc+w])
+		}
+	}
+	kn.tile(p.kb, p.alpha, a, b, &tile[0], kn.nr, p.add)
+	for i := range h {
+		copy(c[i*p.ldc+first(i):i*p.ldc+w], tile[i*kn.nr+first(i):i*kn.nr+w])
+	}
+}
+
+// Threads returns the number of processors it was opened for.
+func (b *builtinBLAS) Threads() int { return b.threads }

@@ -1,0 +1,89 @@
+package linalg
+
+import "math"
+
+// packPanel packs depth [p0, p0+k) of columns [j0, j0+w) of an operand (the B
+// side; the A side asks for its transpose) into dst (k, r), zeros from column w
+// on. For the tail no memory beyond the operand is read.
+func packPanel[F Float](kn *kernel[F], dst []F, r int, src operand[F], j0, w, p0, k int) {
+	switch {
+	case src.bf16 != nil && src.trans:
+		packBF16Columns(any(dst).([]float32), r, src.bf16, src.ld, j0, w, p0, k)
+	case src.bf16 != nil:
+		d := any(dst).([]float32)
+		for p := range k {
+			row := d[p*r : p*r+r]
+			widenBF16(row[:w], src.bf16[(p0+p)*src.ld+j0:])
+			clear(row[w:])
+		}
+	case src.trans:
+		packColumns(kn, dst, r, src.data, src.ld, j0, w, p0, k)
+	default:
+		if w == r {
+			for p := range k {
+				o := (p0+p)*src.ld + j0
+				copy(dst[p*r:p*r+r], src.data[o:o+r])
+			}
+			return
+		}
+		for p := range k {
+			row := dst[p*r : p*r+r]
+			o := (p0+p)*src.ld + j0
+			clear(row[copy(row, src.data[o:o+w]):])
+		}
+	}
+}
+
+// packColumns packs rows [j0, j0+w) of a stored transpose: dst[p*r+j] =
+// data[(j0+j)*ld+p0+p].
+func packColumns[F Float](kn *kernel[F], dst []F, r int, data []F, ld, j0, w, p0, k int) {
+	j := 0
+	if kn.transpose4 != nil {
+		for ; j+4 <= w; j += 4 {
+			o := (j0+j)*ld + p0
+			_ = data[o+3*ld+k-1]
+			kn.transpose4(&dst[j], r, &data[o], ld, k)
+		}
+	}
+	for ; j < w; j++ {
+		row := data[(j0+j)*ld+p0:]
+		row = row[:k]
+		for p, v := range row {
+			dst[p*r+j] = v
+		}
+	}
+	clearColumns(dst, r, w, k)
+}
+
+func clearColumns[F Float](dst []F, r, w, k int) {
+	if w == r {
+		return
+	}
+	for p := range k {
+		clear(dst[p*r+w : p*r+r])
+	}
+}
+
+// packBF16Columns is packColumns for bf16 rows.
+func packBF16Columns(dst []float32, r int, data []uint16, ld, j0, w, p0, k int) {
+	j := 0
+	if transposeBF16x4 != nil {
+		for ; j+4 <= w; j += 4 {
+			o := (j0+j)*ld + p0
+			_ = data[o+3*ld+k-1]
+			transposeBF16x4(&dst[j], r, &data[o], ld, k)
+		}
+	}
+	for ; j < w; j++ {
+		row := data[(j0+j)*ld+p0:]
+		row = row[:k]
+		for p, v := range row {
+			dst[p*r+j] = bf16ToF32(v)
+		}
+	}
+	clearColumns(dst, r, w, k)
+}
+
+func bf16ToF32(v uint16) float32 {
+	return math.Float32frombits(uint32(v) << 16)
+}
