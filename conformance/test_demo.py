@@ -1,0 +1,129 @@
+"""The demo's result folders, opened in transformers and recomputed with numpy."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import TEXTS
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
+
+VOCABULARIES = ["bpe", "unigram", "extension", "optimization"]
+METHODS = ["swap", "overlap", "conversion"]
+MODULES = ["model.embed_tokens.weight", "lm_head.weight"]
+CHAR_TO_BYTE = {c: b for b, c in bytes_to_unicode().items()}
+
+
+def rows(folder, name):
+    with safe_open(folder / "model.safetensors", "pt") as f:
+        return f.get_tensor(name)
+
+
+def specials(tokenizer):
+    return {i for i, t in tokenizer.get_added_tokens_decoder().items()}
+
+
+def piece_bytes(tokenizer):
+    """id -> (bytes, is a byte-fallback piece) of every piece that is text."""
+    model = json.loads(tokenizer.to_str())["model"]
+    added = specials(tokenizer)
+    out = {}
+    for piece, i in tokenizer.get_vocab(with_added_tokens=False).items():
+        if i in added or piece == model.get("unk_token") or model["type"] == "Unigram" and i == model["unk_id"]:
+            continue
+        if model["type"] == "Unigram":
+            if len(piece) == 6 and piece.startswith("<0x"):
+                out[i] = bytes([int(piece[3:5], 16)])
+            else:
+                out[i] = piece.replace("▁", " ").encode()
+        else:
+            out[i] = bytes(CHAR_TO_BYTE[c] for c in piece)
+    return out
+
+
+def subtokens(old, new):
+    """new id -> old ids: the same bytes, else what the old merges make of the bytes."""
+    old_bytes, new_bytes = piece_bytes(old), piece_bytes(new)
+    same = {b: i for i, b in sorted(old_bytes.items(), reverse=True)}
+    letter = {b: c for c, b in CHAR_TO_BYTE.items()}
+    out = {}
+    for i, b in new_bytes.items():
+        if b in same:
+            out[i] = [same[b]]
+        else:
+            out[i] = [t.id for t in old.model.tokenize("".join(letter[x] for x in b))]
+    return out
+
+
+def projection(method, source, target, lists, dim):
+    if method == "swap":
+        return np.eye(dim)
+    if method == "overlap":
+        ids = sorted({v[0] for v in lists.values() if len(v) == 1 and v[0] in lists["shared"]})
+        s, g = source[ids], target[ids]
+    else:
+        keys = [k for k in lists if k != "shared"]
+        s = np.stack([source[lists[k]].mean(0) for k in keys])
+        g = np.stack([target[lists[k]].mean(0) for k in keys])
+    return np.linalg.lstsq(s, g, rcond=None)[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+def test_rows_equal_numpy(demo, vocabulary, method):
+    models = demo / "models"
+    old = AutoTokenizer.from_pretrained(models / "base").backend_tokenizer
+    new = AutoTokenizer.from_pretrained(models / "donors" / vocabulary).backend_tokenizer
+    lists = subtokens(old, new)
+    text_ids = [k for k in lists]
+    old_bytes, new_bytes = piece_bytes(old), piece_bytes(new)
+    both = set(new_bytes.values())
+    lists["shared"] = {i for i, b in old_bytes.items() if b in both}
+    for module in MODULES:
+        s, g, d = (rows(models / m, module).double().numpy() for m in ("base", "instruct", f"donors/{vocabulary}"))
+        want = d @ projection(method, s, g, lists, d.shape[1])
+        got = rows(demo / "results" / f"{vocabulary}-{method}", module).double().numpy()
+        w, o = want[text_ids], got[text_ids]
+        # One rounding to bf16 is at most 2^-9 of a value; double for what lies on a tie.
+        assert np.all(np.abs(w - o) <= np.abs(w) * 2**-8 + 1e-7), (module, np.abs(w - o).max())
+        for token, row in ((t.content, i) for i, t in new.get_added_tokens_decoder().items()):
+            assert np.array_equal(got[row], g[old.token_to_id(token)]), token
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+def test_logits_are_the_composition(demo, vocabulary):
+    """The result is the instruct model with two matrices exchanged, and nothing else."""
+    folder = demo / "results" / f"{vocabulary}-conversion"
+    result = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    composed = AutoModelForCausalLM.from_pretrained(demo / "models" / "instruct", dtype=torch.float32)
+    composed.resize_token_embeddings(result.config.vocab_size)
+    with torch.no_grad():
+        composed.get_input_embeddings().weight.copy_(rows(folder, MODULES[0]).float())
+        composed.get_output_embeddings().weight.copy_(rows(folder, MODULES[1]).float())
+        ids = torch.tensor([AutoTokenizer.from_pretrained(folder).encode("Мама мыла раму. It was a dark night.")])
+        assert torch.equal(result(ids).logits, composed(ids).logits)
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+def test_same_ids_in_transformers(demo, encode, vocabulary):
+    folder = demo / "results" / f"{vocabulary}-conversion"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for text, got in zip(TEXTS, encode(folder, TEXTS)):
+        assert got["ids"] == tokenizer.encode(text, add_special_tokens=False), text
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+def test_chat_stops_at_the_right_token(demo, vocabulary):
+    folder = demo / "results" / f"{vocabulary}-conversion"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    stop = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert tokenizer.eos_token == "<|im_end|>"
+    assert stop in np.atleast_1d(model.generation_config.eos_token_id) and stop in np.atleast_1d(model.config.eos_token_id)
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "What is the first word of the text?\n\nThe captain went below."}],
+        add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    out = model.generate(**prompt, max_new_tokens=200, do_sample=False)
+    assert out[0, -1] == stop, tokenizer.decode(out[0])
