@@ -2,6 +2,18 @@ package linalg
 
 import "unsafe"
 
+// kernelPair is a set of kernels of one kind.
+type kernelPair struct {
+	s *kernel[float32]
+	d *kernel[float64]
+}
+
+// builtinKernels returns the fastest kernels for this processor.
+func builtinKernels() (*kernel[float32], *kernel[float64]) {
+	best := availableKernels()[0]
+	return best.s, best.d
+}
+
 // genericKernel is the micro-kernel in plain Go: for machines without assembly,
 // and the oracle of those with it.
 func genericKernel[F Float]() *kernel[F] {

@@ -1,20 +1,75 @@
-//go:build amd64
-
 package linalg
 
-// builtinKernels returns the fastest kernels for this processor; until
-// assembly for it, so the plain ones.
-func builtinKernels() (*kernel[float32], *kernel[float64]) {
-	return genericKernel[float32](), genericKernel[float64]()
-}
+import "golang.org/x/sys/cpu"
+
+//go:noescape
+func sgemmTileAVX512(k int, alpha float32, a, b, c *float32, ldc int, add bool)
+
+//go:noescape
+func dgemmTileAVX512(k int, alpha float64, a, b, c *float64, ldc int, add bool)
+
+//go:noescape
+func sgemmTileAVX2(k int, alpha float32, a, b, c *float32, ldc int, add bool)
+
+//go:noescape
+func dgemmTileAVX2(k int, alpha float64, a, b, c *float64, ldc int, add bool)
+
+//go:noescape
+func transpose4Float32(dst *float32, stride int, src *float32, ld, n int)
+
+//go:noescape
+func transpose4Float64(dst *float64, stride int, src *float64, ld, n int)
+
+//go:noescape
+func transpose4BF16(dst *float32, stride int, src *uint16, ld, n int)
+
+//go:noescape
+func widenBF16AVX2(dst *float32, src *uint16, n int)
+
+var (
+	hasAVX2   = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ
+)
 
 // fastBuiltin reports whether builtin has assembly for this processor.
-func fastBuiltin() bool { return false }
+func fastBuiltin() bool { return hasAVX2 }
 
-var transposeBF16x4 func(dst *float32, stride int, src *uint16, ld, n int)
+// availableKernels lists the kernels that this processor can run, the fastest first.
+func availableKernels() []kernelPair {
+	var out []kernelPair
+	if hasAVX512 {
+		out = append(out, kernelPair{
+			&kernel[float32]{name: "avx512", mr: 12, nr: 32, kc: 384, mc: 144, block: 3072, tile: sgemmTileAVX512, transpose4: transpose4Float32},
+			&kernel[float64]{name: "avx512", mr: 12, nr: 16, kc: 256, mc: 144, block: 2304, tile: dgemmTileAVX512, transpose4: transpose4Float64},
+		})
+	}
+	if hasAVX2 {
+		out = append(out, kernelPair{
+			&kernel[float32]{name: "avx2", mr: 4, nr: 24, kc: 256, mc: 96, block: 2048, tile: sgemmTileAVX2, transpose4: transpose4Float32},
+			&kernel[float64]{name: "avx2", mr: 4, nr: 12, kc: 256, mc: 64, block: 1536, tile: dgemmTileAVX2, transpose4: transpose4Float64},
+		})
+	}
+	return append(out, kernelPair{genericKernel[float32](), genericKernel[float64]()})
+}
 
+// transposeBF16x4 widens 4 bf16 rows of length n into columns, or is nil.
+var transposeBF16x4 = func() func(dst *float32, stride int, src *uint16, ld, n int) {
+	if hasAVX2 {
+		return transpose4BF16
+	}
+	return nil
+}()
+
+// widenBF16 converts len(dst) bf16 values.
 func widenBF16(dst []float32, src []uint16) {
 	src = src[:len(dst)]
+	if len(dst) == 0 {
+		return
+	}
+	if hasAVX2 {
+		widenBF16AVX2(&dst[0], &src[0], len(dst))
+		return
+	}
 	for i := range dst {
 		dst[i] = bf16ToF32(src[i])
 	}

@@ -2,10 +2,9 @@
 
 package linalg
 
-// builtinKernels returns the fastest kernels for this processor; there is no
-// assembly for it, so the plain ones.
-func builtinKernels() (*kernel[float32], *kernel[float64]) {
-	return genericKernel[float32](), genericKernel[float64]()
+// availableKernels lists the kernels that this processor can run.
+func availableKernels() []kernelPair {
+	return []kernelPair{{genericKernel[float32](), genericKernel[float64]()}}
 }
 
 // fastBuiltin reports whether builtin has assembly for this processor.
@@ -13,6 +12,7 @@ func fastBuiltin() bool { return false }
 
 var transposeBF16x4 func(dst *float32, stride int, src *uint16, ld, n int)
 
+// widenBF16 converts len(dst) bf16 values.
 func widenBF16(dst []float32, src []uint16) {
 	src = src[:len(dst)]
 	for i := range dst {
