@@ -56,7 +56,7 @@ func isNumeric(r rune) bool {
 // runeRange is a range of code points, both ends included.
 type runeRange struct{ lo, hi rune }
 
-func in(spans []runeRange, r rune) bool {
+func inRanges(spans []runeRange, r rune) bool {
 	_, ok := slices.BinarySearchFunc(spans, r, func(s runeRange, r rune) int {
 		switch {
 		case s.hi < r:
