@@ -15,8 +15,8 @@ func implementations(threads int) map[string]BLAS {
 		out["builtin "+k.s.name] = newBuiltin(threads, k.s, k.d)
 	}
 	for _, name := range []string{"mkl", "openblas", "accelerate"} {
-		if b, err := openLibrary(name, threads); err == nil {
-			out[name] = b
+		if f, err := findLibrary(name, threads, nil); err == nil {
+			out[name] = f.blas
 		}
 	}
 	return out

@@ -2,7 +2,9 @@ package linalg
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
+	"time"
 
 	"lep/internal/hint"
 )
@@ -10,18 +12,23 @@ import (
 // Names are the words that Open takes.
 var Names = []string{"auto", "builtin", "openblas", "mkl", "accelerate", "gonum"}
 
-// Open returns the named implementation working on up to threads processors
-// (at least 1). "auto" takes the first that works of MKL, OpenBLAS, Accelerate,
-// the builtin kernels and gonum; gonum only comes before builtin on processors
-// for which builtin has no assembly. A library that is named but not found is an
-// error that lists where it was looked for.
-func Open(name string, threads int) (BLAS, error) {
+// libraries are those that Open looks for, the preferred first.
+var libraries = []string{"mkl", "openblas", "accelerate"}
+
+// Open returns the named implementation, working on up to threads processors (at
+// least 1). "auto" takes the first that is found and multiplies correctly of MKL,
+// OpenBLAS and Accelerate, then the builtin kernels; gonum comes before builtin only
+// on processors for which builtin has no assembly. A library is looked for in dirs
+// (folders of libraries, or roots of Python environments), then as the system's
+// loader does, then where distributions and wheels keep theirs. It is an error if
+// a library was named and none of that name works.
+func Open(name string, threads int, dirs ...string) (BLAS, error) {
 	threads = max(threads, 1)
 	switch name {
 	case "auto", "":
-		for _, lib := range []string{"mkl", "openblas", "accelerate"} {
-			if b, err := openLibrary(lib, threads); err == nil {
-				return b, nil
+		for _, lib := range libraries {
+			if found, err := findLibrary(lib, threads, dirs); err == nil {
+				return found.blas, nil
 			}
 		}
 		if !fastBuiltin() {
@@ -33,11 +40,11 @@ func Open(name string, threads int) (BLAS, error) {
 	case "gonum":
 		return gonumBLAS{}, nil
 	case "mkl", "openblas", "accelerate":
-		b, err := openLibrary(name, threads)
+		found, err := findLibrary(name, threads, dirs)
 		if err != nil {
 			return nil, hint.Errorf("--blas auto takes the best that is there; builtin needs nothing installed", "blas %s: %w", name, err)
 		}
-		return b, nil
+		return found.blas, nil
 	}
 	return nil, fmt.Errorf("blas %q: unknown, want one of %s", name, strings.Join(Names, ", "))
 }
@@ -45,4 +52,57 @@ func Open(name string, threads int) (BLAS, error) {
 func openBuiltin(threads int) BLAS {
 	s, d := builtinKernels()
 	return newBuiltin(threads, s, d)
+}
+
+// Found is an implementation that Probe looked for.
+type Found struct {
+	Name    string
+	Path    string  // file or loader's name of a library, else ""
+	Version string  // as the library states it; the kernels' name for builtin
+	Err     error   // why it can't be used, else nil
+	SGEMM   float64 // GFLOP/s in float32 at 768³, best of three
+	DGEMM   float64 // the same in float64
+}
+
+// Probe tries all implementations and measures those that work, in about a second.
+// The order is that of Open's preference.
+func Probe(threads int, dirs ...string) []Found {
+	threads = max(threads, 1)
+	var out []Found
+	for _, name := range libraries {
+		lib, err := findLibrary(name, threads, dirs)
+		f := Found{Name: name, Path: lib.path, Version: lib.version, Err: err}
+		if err == nil {
+			f.measure(lib.blas)
+		}
+		out = append(out, f)
+	}
+	s, d := builtinKernels()
+	b := Found{Name: "builtin", Version: s.name}
+	b.measure(newBuiltin(threads, s, d))
+	g := Found{Name: "gonum"}
+	g.measure(gonumBLAS{})
+	if !fastBuiltin() {
+		return append(out, g, b)
+	}
+	return append(out, b, g)
+}
+
+func (f *Found) measure(b BLAS) {
+	const n = 768
+	r := rand.New(rand.NewPCG(1, 1))
+	x, y := make([]float64, n*n), make([]float32, n*n)
+	for i := range x {
+		x[i] = r.Float64()
+		y[i] = float32(x[i])
+	}
+	c, c32 := make([]float64, n*n), make([]float32, n*n)
+	for range 3 {
+		start := time.Now()
+		b.SGEMM(false, true, n, n, n, 1, y, n, y, n, 0, c32, n)
+		f.SGEMM = max(f.SGEMM, 2*n*n*n/float64(time.Since(start).Nanoseconds()))
+		start = time.Now()
+		b.DGEMM(false, true, n, n, n, 1, x, n, x, n, 0, c, n)
+		f.DGEMM = max(f.DGEMM, 2*n*n*n/float64(time.Since(start).Nanoseconds()))
+	}
 }
