@@ -1,0 +1,147 @@
+package model
+
+import (
+	"lep/tensor"
+)
+
+// linear is y = x Wᵀ + bias + scale·(x Aᵀ) Bᵀ.
+type linear struct {
+	w    *weight
+	bias *weight // nil if none
+	lora *loraTerm
+}
+
+func (l *linear) trained() bool {
+	return l.w.grad != nil || l.bias != nil && l.bias.grad != nil || l.lora != nil
+}
+
+// needsInput reports whether the backward pass wants the linear's input.
+func (l *linear) needsInput() bool { return l.w.grad != nil || l.lora != nil }
+
+// tileElements is how many elements of a 16-bit matrix are widened at a time: 4 MiB of
+// float32, so that a tile stays in the cache between the widening and the product.
+const tileElements = 1 << 20
+
+// forward computes y (n, rows; row stride ldy) from x (n, cols; row stride ldx), and adds
+// it to what y holds if add.
+func (l *linear) forward(m *Model, y []float32, ldy int, x []float32, ldx, n int, add bool) {
+	m.product(y, ldy, x, ldx, n, l.w, add)
+	if l.bias != nil {
+		for i := range n {
+			row := y[i*ldy : i*ldy+l.w.rows]
+			for j, b := range l.bias.data {
+				row[j] += b
+			}
+		}
+	}
+	if t := l.lora; t != nil {
+		u := m.work.low[:n*t.a.rows]
+		m.product(u, t.a.rows, x, ldx, n, t.a, false)
+		m.blas.SGEMM(false, true, n, l.w.rows, t.a.rows, t.scale, u, t.a.rows, t.b.data, t.b.cols, 1, y, ldy)
+	}
+}
+
+// backward adds the gradients of the trained parts, from dy (n, rows) and the input x
+// (n, cols; not read unless needsInput), and writes (or with add, adds) the gradient with
+// respect to x into dx (n, cols).
+func (l *linear) backward(m *Model, dx []float32, ldd int, dy []float32, ldy int, x []float32, ldx, n int, add bool) {
+	l.backwardWeights(m, dy, ldy, x, ldx, n)
+	m.productBackward(dx, ldd, dy, ldy, n, l.w, add)
+	if l.lora != nil {
+		l.backwardLoRA(m, dx, ldd, dy, ldy, x, ldx, n)
+	}
+}
+
+// backwardWeights adds the gradients of W = dyᵀ x and of the bias, if they are trained.
+func (l *linear) backwardWeights(m *Model, dy []float32, ldy int, x []float32, ldx, n int) {
+	if g := l.w.grad; g != nil {
+		m.blas.SGEMM(true, false, l.w.rows, l.w.cols, n, 1, dy, ldy, x, ldx, 1, g, l.w.cols)
+	}
+	if l.bias != nil && l.bias.grad != nil {
+		for i := range n {
+			for j, v := range dy[i*ldy : i*ldy+l.w.rows] {
+				l.bias.grad[j] += v
+			}
+		}
+	}
+}
+
+// backwardLoRA adds the gradients of A and B, and to dx the part through the term.
+func (l *linear) backwardLoRA(m *Model, dx []float32, ldd int, dy []float32, ldy int, x []float32, ldx, n int) {
+	t, r := l.lora, l.lora.a.rows
+	u, du := m.work.low[:n*r], m.work.lowGrad[:n*r]
+	m.product(u, r, x, ldx, n, t.a, false)
+	m.blas.SGEMM(true, false, l.w.rows, r, n, t.scale, dy, ldy, u, r, 1, t.b.grad, r)
+	m.blas.SGEMM(false, false, n, r, l.w.rows, t.scale, dy, ldy, t.b.data, r, 0, du, r)
+	m.blas.SGEMM(true, false, r, t.a.cols, n, 1, du, r, x, ldx, 1, t.a.grad, t.a.cols)
+	m.blas.SGEMM(false, false, n, t.a.cols, r, 1, du, r, t.a.data, t.a.cols, 1, dx, ldd)
+}
+
+// product computes y = x Wᵀ (plus y if add). A 16-bit matrix is widened tile by tile.
+func (m *Model) product(y []float32, ldy int, x []float32, ldx, n int, w *weight, add bool) {
+	beta := float32(0)
+	if add {
+		beta = 1
+	}
+	if w.data != nil {
+		m.blas.SGEMM(false, true, n, w.rows, w.cols, 1, x, ldx, w.data, w.cols, beta, y, ldy)
+		return
+	}
+	tile := max(1, tileElements/w.cols)
+	for r := 0; r < w.rows; r += tile {
+		rows := min(tile, w.rows-r)
+		m.blas.SGEMM(false, true, n, rows, w.cols, 1, x, ldx, m.widen(w, r, rows), w.cols, beta, y[r:], ldy)
+	}
+}
+
+// productBackward computes dx = dy W (plus dx if add).
+func (m *Model) productBackward(dx []float32, ldd int, dy []float32, ldy, n int, w *weight, add bool) {
+	beta := float32(0)
+	if add {
+		beta = 1
+	}
+	if w.data != nil {
+		m.blas.SGEMM(false, false, n, w.cols, w.rows, 1, dy, ldy, w.data, w.cols, beta, dx, ldd)
+		return
+	}
+	tile := max(1, tileElements/w.cols)
+	for r := 0; r < w.rows; r += tile {
+		rows := min(tile, w.rows-r)
+		m.blas.SGEMM(false, false, n, w.cols, rows, 1, dy[r:], ldy, m.widen(w, r, rows), w.cols, beta, dx, ldd)
+		beta = 1
+	}
+}
+
+// widen returns rows of a 16-bit matrix in float32, in scratch memory.
+func (m *Model) widen(w *weight, first, rows int) []float32 {
+	n := rows * w.cols
+	if len(m.work.tile) < n {
+		m.work.tile = make([]float32, n)
+	}
+	t := &m.tasks.widen
+	*t = widenTask{dst: m.work.tile[:n], src: w.half[first*w.cols : first*w.cols+n], dtype: w.halfType}
+	m.workers.run(parts(n, widenPart), t)
+	return m.work.tile[:n]
+}
+
+const widenPart = 1 << 16
+
+type widenTask struct {
+	dst   []float32
+	src   []uint16
+	dtype tensor.DType
+}
+
+func (t *widenTask) part(_, i int) {
+	lo, hi := i*widenPart, min((i+1)*widenPart, len(t.dst))
+	widenHalf(t.dst[lo:hi], t.src[lo:hi], t.dtype)
+}
+
+// row32 writes row i of a matrix to dst, widened.
+func (w *weight) row32(dst []float32, i int) {
+	if w.data != nil {
+		copy(dst, w.data[i*w.cols:(i+1)*w.cols])
+		return
+	}
+	widenHalf(dst[:w.cols], w.half[i*w.cols:(i+1)*w.cols], w.halfType)
+}

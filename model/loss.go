@@ -1,0 +1,108 @@
+package model
+
+import "math"
+
+// logitBudget is how many logits exist at a time (64 MiB): logits of B·T x V never do.
+const logitBudget = 1 << 24
+
+// lossChunk is how many of n rows get their logits at a time.
+func (m *Model) lossChunk(n int) int {
+	return min(n, max(16, logitBudget/m.Config.VocabSize))
+}
+
+// lossTask computes for each row of logits the negative log-likelihood of its target in
+// nats, and with grad replaces the logits z by the gradient of scale·nll:
+//
+//	nll = log(sum_j exp(z_j)) - z_target,  dz_j = scale·(exp(z_j)/sum - [j = target])
+//
+// With a cap, z = cap·tanh(logit/cap) (Gemma 2), and the gradient is that of the logit.
+type lossTask struct {
+	logits  []float32 // (rows, V)
+	v       int
+	rows    []int32   // which token each row is
+	targets []int32   // by token
+	nll     []float64 // by token
+	grad    bool
+	scale   float32
+	cap     float32
+}
+
+func (t *lossTask) part(_, i int) {
+	z := t.logits[i*t.v : (i+1)*t.v]
+	token := t.rows[i]
+	target := t.targets[token]
+	if t.cap > 0 {
+		softcap(z, t.cap)
+	}
+	zt, top := z[target], maximum(z)
+	var sum float64
+	switch {
+	case !t.grad:
+		sum = expTotal(z, top)
+	case t.cap > 0:
+		sum = expTotal(z, top)
+		k := t.scale / float32(sum)
+		for j, v := range z {
+			g := exp32(v-top) * k
+			if j == int(target) {
+				g -= t.scale
+			}
+			r := v / t.cap
+			z[j] = g * (1 - r*r)
+		}
+	default:
+		s := expSum(z, top)
+		sum = float64(s)
+		scale(z, t.scale/s)
+		z[target] -= t.scale
+	}
+	t.nll[token] = float64(top) - float64(zt) + math.Log(sum)
+}
+
+// expTotal returns the sum of exp(x - shift).
+func expTotal(x []float32, shift float32) float64 {
+	var sum float64
+	for _, v := range x {
+		sum += float64(exp32(v - shift))
+	}
+	return sum
+}
+
+// headLoss scores the tokens in w.rows from their rows of w.hidden (the i-th row is token
+// rows[i]) and fills w.nll. With grad, it writes the gradient of scale·sum(nll) with respect
+// to hidden into dhidden (not if nil), and adds to the head's gradient, if it is trained.
+func (m *Model) headLoss(hidden, dhidden []float32, scale float32, grad bool) {
+	w, d, v := &m.work, m.Config.HiddenSize, m.Config.VocabSize
+	chunk := m.lossChunk(w.seqs.n)
+	w.logits = grow(w.logits, chunk*v)
+	for from := 0; from < len(w.rows); from += chunk {
+		n := min(chunk, len(w.rows)-from)
+		h := hidden[from*d : (from+n)*d]
+		z := w.logits[:n*v]
+		m.product(z, v, h, d, n, m.head, false)
+		t := &m.tasks.loss
+		*t = lossTask{logits: z, v: v, rows: w.rows[from : from+n], targets: w.seqs.targets, nll: w.nll,
+			grad: grad, scale: scale, cap: float32(m.Config.FinalLogitSoftcapping)}
+		m.workers.run(n, t)
+		if !grad {
+			continue
+		}
+		if dhidden != nil {
+			m.productBackward(dhidden[from*d:(from+n)*d], d, z, v, n, m.head, false)
+		}
+		if m.head.grad != nil {
+			m.blas.SGEMM(true, false, v, d, n, 1, z, v, h, d, 1, m.head.grad, d)
+		}
+	}
+}
+
+// Logits writes the logits (n, V) of n rows of final hidden states h (n, D), as
+// [Model.Hidden] and [Model.Extend] return them, to dst.
+func (m *Model) Logits(dst, h []float32) {
+	d, v := m.Config.HiddenSize, m.Config.VocabSize
+	n := len(h) / d
+	m.product(dst, v, h, d, n, m.head, false)
+	if limit := float32(m.Config.FinalLogitSoftcapping); limit > 0 {
+		softcap(dst[:n*v], limit)
+	}
+}
