@@ -77,8 +77,10 @@ func (d DType) TorchName() string {
 	return ""
 }
 
-// UnitRoundoff returns the largest relative error of rounding to this type:
-// 2^-53, 2^-24, 2^-11 or 2^-9. It is 0 for types without rounding.
+// UnitRoundoff returns the rounding noise that stored rows of this type carry
+// relative to their size: 2^-53, 2^-24, 2^-11 or 2^-9, and 0 for types without
+// rounding. For BF16 it is half of the largest error, 2^-8: the rule for the rank
+// of a fit was measured with it.
 func (d DType) UnitRoundoff() float64 {
 	switch d {
 	case F64:
