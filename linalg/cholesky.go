@@ -103,9 +103,3 @@ func solveVector(n int, r []float64, ldr int, x []float64) {
 		x[j] = (x[j] - DDOT(r[j*ldr+j+1:j*ldr+n], x[j+1:n])) / r[j*ldr+j]
 	}
 }
-
-func scale(f float64, x []float64) {
-	for i := range x {
-		x[i] *= f
-	}
-}

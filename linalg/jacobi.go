@@ -112,16 +112,6 @@ func jacobiAngle(norms []float64, i, j int, c, tol float64) (cos, sin float64, o
 	return cos, sin, true
 }
 
-// rotate replaces x by cos*x - sin*y and y by sin*x + cos*y.
-func rotate(cos, sin float64, x, y []float64) {
-	y = y[:len(x)]
-	for i, a := range x {
-		b := y[i]
-		x[i] = cos*a - sin*b
-		y[i] = sin*a + cos*b
-	}
-}
-
 // truncatedSolve returns X (n, cols) = G⁺Z with the singular values of G (n, n) at
 // or below cut taken as zero, the singular values in descending order, the
 // number kept and the rows of J·Z that were not. G is overwritten, and Z with J·Z,
