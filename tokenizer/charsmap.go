@@ -17,12 +17,12 @@ import (
 //
 // all little-endian. A nil charsmap replaces nothing.
 type charsmap struct {
-	units []uint32
+	trie  dartsTrie
 	texts string
 	// lead says for the characters below U+0800 what may begin with them.
 	lead [0x800]leadClass
-	// spaceOnly: no key has a space but at its end, so that text may be cut
-	// in front of a space and each part be replaced by itself.
+	// spaceOnly: no key has a space beside other characters, so that text may be
+	// cut at a space and each part be replaced by itself.
 	spaceOnly bool
 }
 
@@ -41,12 +41,6 @@ const (
 	maxCharsmapKey = 256      // bytes of a key
 )
 
-const leafBit = 1 << 31 // of a unit that holds a value; no label has it
-
-func unitLabel(u uint32) uint32  { return u & (leafBit | 0xFF) }
-func unitOffset(u uint32) uint32 { return u >> 10 << (u & (1 << 9) >> 6) }
-func unitLeaf(u uint32) bool     { return u>>8&1 == 1 }
-
 // readCharsmap checks a precompiled charsmap as a whole: every unit that a key
 // can reach lies inside the trie, every value inside the list, and no walk goes
 // in a circle.
@@ -62,153 +56,53 @@ func readCharsmap(blob []byte) (*charsmap, error) {
 	if uint64(size) > uint64(len(rest)) || size%4 != 0 || size == 0 {
 		return nil, fmt.Errorf("charsmap: trie of %d bytes in a charsmap of %d", size, len(blob))
 	}
-	m := &charsmap{units: make([]uint32, size/4), texts: string(rest[size:])}
-	for i := range m.units {
-		m.units[i] = binary.LittleEndian.Uint32(rest[4*i:])
+	m := &charsmap{trie: make(dartsTrie, size/4), texts: string(rest[size:])}
+	for i := range m.trie {
+		m.trie[i] = binary.LittleEndian.Uint32(rest[4*i:])
 	}
 	if m.texts != "" && m.texts[len(m.texts)-1] != 0 {
 		return nil, errors.New("charsmap: the last replacement has no end")
 	}
-	if err := m.check(); err != nil {
+	if err := m.trie.check(len(m.texts), maxCharsmapKey); err != nil {
 		return nil, fmt.Errorf("charsmap: %w", err)
 	}
-	m.spaceOnly = true
 	m.classify()
 	return m, nil
 }
 
-// children returns for every base (a place that labels are XORed to) the units
-// that name it as their base. A unit's base is its index XOR its label.
-func (m *charsmap) children() (first, next []int32) {
-	first, next = make([]int32, len(m.units)), make([]int32, len(m.units))
-	for i := range first {
-		first[i] = -1
-	}
-	for i := len(m.units) - 1; i > 0; i-- {
-		label := unitLabel(m.units[i])
-		if base := uint32(i) ^ label; label < 256 && int(base) < len(first) {
-			next[i], first[base] = first[base], int32(i)
-		}
-	}
-	return first, next
-}
-
-func (m *charsmap) check() error {
-	first, next := m.children()
-	const fresh, open, closed = 0, 1, 2
-	state := make([]uint8, len(m.units))
-	type frame struct{ unit, child int32 }
-	enter := func(unit int32) (frame, error) {
-		base := uint32(0)
-		if unit > 0 {
-			base = uint32(unit)
-		}
-		base ^= unitOffset(m.units[unit])
-		if int(base) >= len(m.units) {
-			return frame{}, fmt.Errorf("unit %d leads to %d of %d", unit, base, len(m.units))
-		}
-		if unitLeaf(m.units[unit]) {
-			if value := m.units[base] &^ leafBit; int(value) >= len(m.texts) {
-				return frame{}, fmt.Errorf("unit %d: replacement at %d of %d", base, value, len(m.texts))
-			}
-		}
-		state[unit] = open
-		return frame{unit, first[base]}, nil
-	}
-	f, err := enter(0)
-	if err != nil {
-		return err
-	}
-	stack := []frame{f}
-	for len(stack) > 0 {
-		top := &stack[len(stack)-1]
-		child := top.child
-		if child < 0 {
-			state[top.unit] = closed
-			stack = stack[:len(stack)-1]
-			continue
-		}
-		top.child = next[child]
-		switch {
-		case state[child] == open:
-			return fmt.Errorf("unit %d is its own descendant", child)
-		case len(stack) > maxCharsmapKey:
-			return fmt.Errorf("a key is longer than %d bytes", maxCharsmapKey)
-		case state[child] == fresh:
-			f, err := enter(child)
-			if err != nil {
-				return err
-			}
-			stack = append(stack, f)
-		}
-	}
-	return nil
-}
-
-// step follows one byte from a base; it returns the next base, the unit and
-// whether there is one.
-func (m *charsmap) step(base uint32, c byte) (uint32, uint32, bool) {
-	base ^= uint32(c)
-	if int(base) >= len(m.units) {
-		return 0, 0, false
-	}
-	u := m.units[base]
-	if unitLabel(u) != uint32(c) {
-		return 0, 0, false
-	}
-	return base ^ unitOffset(u), u, true
-}
-
-func (m *charsmap) root() uint32 { return unitOffset(m.units[0]) }
-
-// text returns the replacement that the leaf below a base names.
-func (m *charsmap) text(base uint32) string {
-	t := m.texts[m.units[base]&^leafBit:]
+// text returns the replacement at a place of the list.
+func (m *charsmap) text(at uint32) string {
+	t := m.texts[at:]
 	return t[:strings.IndexByte(t, 0)]
 }
 
 // longest returns the longest key that s begins with, as its length, and its
 // replacement: SentencePiece's rule. The length is 0 where there is none.
 func (m *charsmap) longest(s string) (to string, size int) {
-	base, leaf := m.root(), uint32(0)
-	for i := 0; i < len(s); i++ {
-		next, u, ok := m.step(base, s[i])
-		if !ok {
-			break
-		}
-		if base = next; unitLeaf(u) {
-			leaf, size = base, i+1
-		}
-	}
+	value, size := m.trie.longest(s)
 	if size > 0 {
-		to = m.text(leaf)
+		to = m.text(value)
 	}
 	return to, size
 }
 
 // shortest returns the replacement of the shortest key that s begins with.
-func (m *charsmap) shortest(s string) (string, bool) {
-	base := m.root()
-	for i := 0; i < len(s); i++ {
-		next, u, ok := m.step(base, s[i])
-		if !ok {
-			return "", false
-		}
-		if base = next; unitLeaf(u) {
-			return m.text(base), true
-		}
+func (m *charsmap) shortest(s string) (to string, ok bool) {
+	value, size := m.trie.shortest(s)
+	if size > 0 {
+		to = m.text(value)
 	}
-	return "", false
+	return to, size > 0
 }
 
 // classify fills lead and spaceOnly.
 func (m *charsmap) classify() {
-	for r := range rune(0x800) {
+	for r := range rune(len(m.lead)) {
 		key := string(r)
-		base, ok := m.root(), true
+		base, ok := m.trie.root(), true
 		var u uint32
 		for i := 0; i < len(key) && ok; i++ {
-			base, u, ok = m.step(base, key[i])
+			base, u, ok = m.trie.step(base, key[i])
 		}
 		if !ok {
 			continue
@@ -218,20 +112,17 @@ func (m *charsmap) classify() {
 			m.lead[r] = leadTrie
 		}
 		for c := range 256 {
-			if _, _, ok := m.step(base, byte(c)); ok && c != 0xCC && c != 0xCD {
+			if _, _, ok := m.trie.step(base, byte(c)); ok && c != 0xCC && c != 0xCD {
 				m.lead[r] = leadTrie
 			}
 		}
 	}
-	// A space inside a key shows as a unit labelled ' ' that has children.
-	first, _ := m.children()
-	for i, u := range m.units {
-		if unitLabel(u) == ' ' {
-			if base := uint32(i) ^ unitOffset(u); int(base) < len(first) && first[base] >= 0 {
-				m.spaceOnly = false
-			}
+	m.spaceOnly = true
+	m.trie.each(func(key string, _ uint32) {
+		if key != " " && strings.Contains(key, " ") {
+			m.spaceOnly = false
 		}
-	}
+	})
 }
 
 // precompiledNormalizer is HF's Precompiled. It walks grapheme clusters and not,

@@ -57,7 +57,7 @@ const (
 )
 
 const (
-	spUnigram, spBPE, spWord, spChar = 1, 2, 3, 4 // TrainerSpec.ModelType
+	typeUnigram, typeBPE, typeWord, typeChar = 1, 2, 3, 4 // TrainerSpec.ModelType
 
 	maxModelFile  = 1 << 30
 	maxPieceBytes = 1024
@@ -201,12 +201,12 @@ func (d *Definition) readTrainerSpec(f protoField) error {
 				return err
 			}
 			switch v {
-			case spUnigram:
+			case typeUnigram:
 				d.Model.Type = Unigram
-			case spBPE:
+			case typeBPE:
 				d.Model.Type = BPE
-			case spWord, spChar:
-				return fmt.Errorf("model_type %s is not supported, want BPE or UNIGRAM", []string{spWord: "WORD", spChar: "CHAR"}[v])
+			case typeWord, typeChar:
+				return fmt.Errorf("model_type %s is not supported, want BPE or UNIGRAM", []string{typeWord: "WORD", typeChar: "CHAR"}[v])
 			default:
 				return fmt.Errorf("model_type %d is unknown", v)
 			}
