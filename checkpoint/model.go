@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"lep/internal/hint"
 	"lep/internal/orderedjson"
@@ -45,6 +46,9 @@ type Model struct {
 	files      []*File
 	names      []string
 	at         map[string]*File
+	tiedOnce   sync.Once
+	tied       bool
+	tiedErr    error
 	// Notes says what was odd but harmless: a mended config, unlisted tensors.
 	Notes []string
 }

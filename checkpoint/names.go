@@ -38,11 +38,17 @@ var untied = map[string]bool{
 	"glm": true, "glm4": true, "nemotron": true, "ministral": true, "gpt_oss": true, "chatglm": true,
 }
 
-// Tied reports whether the model uses its input matrix as output matrix too: as
-// config.json says, or where it is silent as its model type does by default. The
-// weights must agree: a tied model may repeat the matrix under the head's name
-// but not hold another one there, an untied one must hold a head.
+// Tied reports whether the model uses its input matrix as output matrix too. Where
+// config.json says so the weights must agree: a tied model may repeat the matrix
+// under the head's name but not hold another one there, an untied one must hold a
+// head. Where it is silent the default of its model type holds, and weights that
+// contradict the default win.
 func (m *Model) Tied() (bool, error) {
+	m.tiedOnce.Do(func() { m.tied, m.tiedErr = m.findTied() })
+	return m.tied, m.tiedErr
+}
+
+func (m *Model) findTied() (bool, error) {
 	tied, said, err := TieWordEmbeddings(m.config)
 	if err != nil {
 		return false, fmt.Errorf("%s: %s: %w", m.dir, ConfigFile, err)
@@ -52,27 +58,24 @@ func (m *Model) Tied() (bool, error) {
 		return false, err
 	}
 	if !m.Has(head) {
-		if said && !tied {
-			return false, &TensorError{File: m.dir, Tensor: head, What: "is not there, but config.json says tie_word_embeddings false",
+		if !tied {
+			return false, &TensorError{File: m.dir, Tensor: head, What: "is not there, but the model is not tied (" + ConfigFile + " tie_word_embeddings)",
 				Advice: "set tie_word_embeddings to true if the model was trained so, or fetch the file that holds the head"}
 		}
 		return true, nil
-	}
-	if !said {
-		tied = tied && !untied[m.config.Text("model_type")]
 	}
 	if !tied {
 		return false, nil
 	}
 	same, err := m.sameTensor(embed, head)
-	if err != nil {
-		return false, err
+	if err != nil || same {
+		return same, err
 	}
-	if !same {
+	if said {
 		return false, &TensorError{File: m.dir, Tensor: head, What: "differs from " + embed + ", but config.json says tie_word_embeddings true",
 			Advice: "if the head was trained or merged apart, set tie_word_embeddings to false; else the head is a left-over: remove it"}
 	}
-	return true, nil
+	return false, nil
 }
 
 func (m *Model) sameTensor(a, b string) (bool, error) {
