@@ -1,0 +1,116 @@
+//go:build ignore
+
+// Pack makes data/ from a folder that holds the pocket family as its training left
+// it (pocket-base, pocket-instruct, donors/*, tokenizer-*, data/test.jsonl) and the held-out texts:
+//
+//	go run pack.go FAMILY CORPUS
+//
+// Of a donor only embed_tokens and lm_head are kept: its layers are the base's.
+// Of the held-out texts every sixth document is kept, which is what the family's own figures were measured on.
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"log"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+func main() {
+	if len(os.Args) != 3 {
+		log.Fatal("usage: go run pack.go FAMILY CORPUS")
+	}
+	family, corpus := os.Args[1], os.Args[2]
+	pack("base.safetensors", read(family, "pocket-base", "model.safetensors"))
+	pack("instruct.safetensors", read(family, "pocket-instruct", "model.safetensors"))
+	for _, donor := range []string{"bpe", "unigram", "extension", "optimization"} {
+		weights := filepath.Join(family, "donors", donor, "embeddings.safetensors")
+		if _, err := os.Stat(weights); err != nil {
+			weights = filepath.Join(family, "donors", donor, "model.safetensors")
+		}
+		pack("donor-"+donor+".safetensors", embeddingsOnly(read(weights)))
+		pack("tokenizer-"+donor+".json", read(family, "tokenizer-"+donor, "tokenizer.json"))
+		for _, f := range []string{"config.json", "generation_config.json", "tokenizer_config.json"} {
+			keep("donor-"+donor+"."+f, read(family, "donors", donor, f))
+		}
+	}
+	pack("tokenizer-base.json", read(family, "tokenizer-base", "tokenizer.json"))
+	for _, m := range []string{"base", "instruct"} {
+		for _, f := range []string{"config.json", "generation_config.json", "tokenizer_config.json"} {
+			keep(m+"."+f, read(family, "pocket-"+m, f))
+		}
+	}
+	for _, lang := range []string{"ru", "en"} {
+		pack(lang+".heldout.jsonl", every(6, unzstd(read(corpus, lang+".heldout.jsonl.zst"))))
+	}
+	pack("questions.jsonl", read(family, "data", "test.jsonl"))
+}
+
+// embeddingsOnly keeps two tensors of a safetensors file.
+func embeddingsOnly(file []byte) []byte {
+	type entry struct {
+		DType   string    `json:"dtype"`
+		Shape   []int     `json:"shape"`
+		Offsets [2]uint64 `json:"data_offsets"`
+	}
+	n := binary.LittleEndian.Uint64(file)
+	var header map[string]json.RawMessage
+	check(json.Unmarshal(file[8:8+n], &header))
+	out := map[string]any{"__metadata__": map[string]string{"format": "pt"}}
+	var data []byte
+	for _, name := range []string{"lm_head.weight", "model.embed_tokens.weight"} {
+		var e entry
+		check(json.Unmarshal(header[name], &e))
+		begin := uint64(len(data))
+		data = append(data, file[8+n+e.Offsets[0]:8+n+e.Offsets[1]]...)
+		e.Offsets = [2]uint64{begin, uint64(len(data))}
+		out[name] = e
+	}
+	head, err := json.Marshal(out)
+	check(err)
+	head = append(head, bytes.Repeat([]byte(" "), (8-len(head)%8)%8)...)
+	return slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head, data)
+}
+
+func every(n int, jsonl []byte) []byte {
+	var out []byte
+	for i, line := range bytes.SplitAfter(jsonl, []byte("\n")) {
+		if i%n == 0 {
+			out = append(out, line...)
+		}
+	}
+	return out
+}
+
+func read(parts ...string) []byte {
+	b, err := os.ReadFile(filepath.Join(parts...))
+	check(err)
+	return b
+}
+
+func unzstd(b []byte) []byte {
+	d, err := zstd.NewReader(nil)
+	check(err)
+	out, err := d.DecodeAll(b, nil)
+	check(err)
+	return out
+}
+
+func pack(name string, b []byte) {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
+	check(err)
+	keep(name+".zst", e.EncodeAll(b, nil))
+}
+
+func keep(name string, b []byte) { check(os.WriteFile(filepath.Join("data", name), b, 0o644)) }
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
