@@ -86,11 +86,30 @@ func (b *bpe) append(dst []int32, word string) []int32 {
 
 // appendTokens is append with the place of each piece in the word.
 func (b *bpe) appendTokens(dst []token, word string) []token {
+	return b.tokenize(dst, word, false)
+}
+
+// tokenize implements model.
+func (b *bpe) tokenize(dst []token, word string, raw bool) []token {
 	w := b.pool.Get().(*mergeState)
-	b.encode(w, word, false)
+	b.encode(w, word, raw)
 	dst = append(dst, w.out...)
 	b.pool.Put(w)
 	return dst
+}
+
+// takesBytes reports whether encode may be given bytes for letters of the byte
+// alphabet: not where a letter alone is spelled with a prefix or falls back to bytes.
+func (b *bpe) takesBytes() bool {
+	if b.prefix != "" || b.suffix != "" {
+		return false
+	}
+	for _, id := range b.letters {
+		if id < 0 && b.byteFallback {
+			return false
+		}
+	}
+	return true
 }
 
 // encode leaves the pieces of a word in w.out. With raw, the word's bytes stand
@@ -106,10 +125,10 @@ func (b *bpe) encode(w *mergeState, word string, raw bool) {
 			return
 		}
 	}
-	if raw && b.prefix == "" && b.suffix == "" {
+	if raw {
 		b.beginBytes(w, word)
 	} else {
-		b.begin(w, word, raw)
+		b.begin(w, word)
 	}
 	if len(w.out) <= smallWord {
 		b.mergeSmall(w)
@@ -163,26 +182,20 @@ func (b *bpe) unknown(w *mergeState, at token, last int) int {
 }
 
 // begin makes pieces of the characters of a word.
-func (b *bpe) begin(w *mergeState, word string, raw bool) {
+func (b *bpe) begin(w *mergeState, word string) {
 	pending := token{id: -1} // an unknown token that is not yet in out
 	for i := 0; i < len(word); {
-		size := 1
+		r, size := utf8.DecodeRuneInString(word[i:])
 		var id int32
-		if raw {
-			id = b.affixed(string(byteLetter(word[i])), i == 0, i+1 == len(word))
-		} else {
-			var r rune
-			r, size = utf8.DecodeRuneInString(word[i:])
-			switch {
-			case b.prefix != "" || b.suffix != "":
-				id = b.affixed(word[i:i+size], i == 0, i+size == len(word))
-			case r == utf8.RuneError && size == 1:
-				id = -1 // a byte that is no UTF-8 is no piece
-			case r < lowRunes:
-				id = b.low[r]
-			default:
-				id = b.lookup(word[i : i+size])
-			}
+		switch {
+		case r == utf8.RuneError && size == 1:
+			id = -1 // a byte that is no UTF-8 is no piece
+		case b.prefix != "" || b.suffix != "":
+			id = b.affixed(word[i:i+size], i == 0, i+size == len(word))
+		case r < lowRunes:
+			id = b.low[r]
+		default:
+			id = b.lookup(word[i : i+size])
 		}
 		at := token{id, int32(i), int32(i + size)}
 		i += size

@@ -9,6 +9,9 @@ import (
 // highest id, and a file must not choose how much memory that is.
 const maxTokens = 1 << 24
 
+// maxPiece bounds the bytes of one piece; the longest in use have a few hundred.
+const maxPiece = 1 << 16
+
 // Kind says what a piece of the model's table stands for.
 type Kind uint8
 

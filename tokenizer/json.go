@@ -368,6 +368,9 @@ func pieceIDs(m *Model) (map[string]int32, error) {
 			}
 			return nil, fmt.Errorf("model: pieces are not in order of their ids: %d behind %d", p.ID, m.Pieces[i-1].ID)
 		}
+		if len(p.Text) > maxPiece {
+			return nil, fmt.Errorf("model: piece %.40q… has %d bytes, want at most %d", p.Text, len(p.Text), maxPiece)
+		}
 		ids[p.Text] = p.ID
 		if len(ids) != i+1 {
 			return nil, fmt.Errorf("model: piece %q stands twice", p.Text)
@@ -387,6 +390,9 @@ func (d *Definition) check() error {
 	for _, a := range d.AddedTokens {
 		if a.ID < 0 || a.ID >= maxTokens {
 			return fmt.Errorf("added token %q: id %d, want 0 to %d", a.Content, a.ID, maxTokens-1)
+		}
+		if len(a.Content) > maxPiece {
+			return fmt.Errorf("added token %.40q… has %d bytes, want at most %d", a.Content, len(a.Content), maxPiece)
 		}
 		if other, ok := byID[a.ID]; ok {
 			return fmt.Errorf("added tokens %q and %q have the same id %d", other, a.Content, a.ID)

@@ -54,6 +54,8 @@ func (n *normalized) slice(start, end int) normalized {
 		if start < end {
 			s.origin = s.align[0].start
 		}
+	} else {
+		s.origin += int32(start) // near enough: only whether it is 0 matters then
 	}
 	return s
 }
