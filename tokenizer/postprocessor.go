@@ -164,10 +164,13 @@ func (p *postProcessor) check(size int) error {
 
 // trimOffsets takes white space out of the offsets (code points) of tokens.
 func (p *postProcessor) trimOffsets(tokens []string, offsets [][2]int) {
-	for range p.trims {
+	for _, t := range p.trims {
 		for i, text := range tokens {
 			o := &offsets[i]
 			left, right := blanks(text)
+			if t.prefixSpace && left == 1 && (i == 0 || o[0] == 0) {
+				left = 0
+			}
 			if left > 0 {
 				o[0] = min(o[0]+left, o[1])
 			}
