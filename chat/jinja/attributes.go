@@ -198,7 +198,8 @@ func sliceIndexes(n, from int64, hasFrom bool, to int64, hasTo bool, step int64)
 	return out
 }
 
-// mutators are what the immutable sandbox keeps back.
+// mutators are what the immutable sandbox keeps back: to a template they are
+// undefined.
 var mutators = map[string][]string{
 	"list": {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"},
 	"dict": {"clear", "pop", "popitem", "setdefault", "update"},
@@ -207,7 +208,7 @@ var mutators = map[string][]string{
 // member returns a method or field of a value.
 func (s *state) member(of any, name string) (any, bool) {
 	if kind := typeName(of); strings.HasPrefix(name, "__") && strings.HasSuffix(name, "__") || slices.Contains(mutators[kind], name) {
-		return &forbidden{fmt.Sprintf("access to attribute '%s' of '%s' object is unsafe", name, kind)}, true
+		return &undefined{fmt.Sprintf("access to attribute '%s' of '%s' object is unsafe", name, kind)}, true
 	}
 	switch v := of.(type) {
 	case string:
@@ -301,6 +302,9 @@ func dictMember(d *dict, name string) (any, bool) {
 		fn = func(s *state, a args) any { s.bind(name, a); return d }
 	case "get":
 		fn = func(s *state, a args) any {
+			if len(a.order) > 0 {
+				s.fail("dict.get takes no keyword arguments")
+			}
 			p := s.need(1, name, a, "key", "default")
 			if i, ok := d.index[s.hash(p[0])]; ok {
 				return d.values[i]

@@ -166,9 +166,6 @@ func (s *state) applyFilter(name string, v any, a args) any {
 	if f == nil {
 		s.fail("no filter named %q", name)
 	}
-	if _, ok := v.(*forbidden); ok {
-		s.use(v)
-	}
 	return f(s, v, a)
 }
 

@@ -42,8 +42,10 @@ func (p *parser) tuple(rules tupleRules) expr {
 // expression parses one expression, a if b else c included.
 func (p *parser) expression() expr {
 	defer p.nest()()
+	pending := len(p.pending)
 	x := p.or()
 	for p.skipWord("if") {
+		p.pending = p.pending[:pending]
 		c := &condition{test: p.or(), yes: x}
 		if p.skipWord("else") {
 			c.no = p.expression()
@@ -372,8 +374,8 @@ func (p *parser) filters(x expr, inline bool) expr {
 		inline = false
 		line := p.tok().line
 		name := p.dotted()
-		if filterNamed(name) == nil && p.branches == 0 {
-			p.fail("no filter named %q", name)
+		if filterNamed(name) == nil {
+			p.unknown("no filter named %q", name)
 		}
 		var args arguments
 		if p.op("(") {
@@ -396,8 +398,8 @@ func (p *parser) test(x expr) expr {
 	line := p.advance().line
 	t := &test{of: x, line: line, negate: p.skipWord("not")}
 	t.name = p.dotted()
-	if testNamed(t.name) == nil && p.branches == 0 {
-		p.fail("no test named %q", t.name)
+	if testNamed(t.name) == nil {
+		p.unknown("no test named %q", t.name)
 	}
 	switch k := p.tok().kind; {
 	case p.op("("):

@@ -179,8 +179,11 @@ func (s *state) splitBlanks(text string, most int64, right bool) *list {
 		return s.strings(strings.FieldsFunc(text, isSpace))
 	}
 	var parts []string
-	text = s.strip(text, "strip", nil)
-	for text != "" {
+	ahead := "lstrip"
+	if right {
+		ahead = "rstrip"
+	}
+	for text = s.strip(text, ahead, nil); text != ""; {
 		at := strings.IndexFunc(text, isSpace)
 		if right {
 			at = strings.LastIndexFunc(text, isSpace)
@@ -192,11 +195,12 @@ func (s *state) splitBlanks(text string, most int64, right bool) *list {
 		_, width := utf8.DecodeRuneInString(text[at:])
 		if right {
 			parts = append(parts, text[at+width:])
-			text = strings.TrimRightFunc(text[:at], isSpace)
+			text = text[:at]
 		} else {
 			parts = append(parts, text[:at])
-			text = strings.TrimLeftFunc(text[at:], isSpace)
+			text = text[at:]
 		}
+		text = s.strip(text, ahead, nil)
 		s.work(1)
 	}
 	if right {

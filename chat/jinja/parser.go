@@ -30,16 +30,22 @@ func Parse(source string) (t *Template, err error) {
 	if p.tok().kind != tokEOF {
 		p.fail("unknown tag %q", p.tok())
 	}
+	if len(p.pending) > 0 {
+		return nil, p.pending[0]
+	}
 	return &Template{body: body, HasGeneration: p.generation}, nil
 }
 
 type parser struct {
-	tokens     []token
-	pos        int
-	line       *int
-	depth      int
-	loops      int // for loops open around this place, inside the innermost macro
-	branches   int // if tags open around this place: what they guard may be unknown
+	tokens   []token
+	pos      int
+	line     *int
+	depth    int
+	loops    int // for loops open around this place, inside the innermost macro
+	branches int // if tags open around this place
+	// pending are errors about unknown filters and tests. Those guarded by an if count
+	// only when they are reached.
+	pending    []*Error
 	generation bool
 	// used holds the names mentioned since the innermost macro began.
 	used map[string]bool
@@ -60,6 +66,13 @@ func (p *parser) advance() token {
 
 func (p *parser) fail(format string, args ...any) {
 	panic(&Error{Line: p.tok().line, Message: fmt.Sprintf(format, args...)})
+}
+
+// unknown notes a filter or test that does not exist.
+func (p *parser) unknown(format string, args ...any) {
+	if p.branches == 0 {
+		p.pending = append(p.pending, &Error{Line: p.tok().line, Message: fmt.Sprintf(format, args...)})
+	}
 }
 
 func (p *parser) is(k kind, text string) bool {

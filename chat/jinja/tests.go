@@ -45,7 +45,6 @@ func testNamed(name string) testFunc {
 	if kinds := kindTest(name); kinds != nil {
 		return func(s *state, v any, a args) bool {
 			s.bind(name, a)
-			s.useForbidden(v)
 			return kinds(v)
 		}
 	}
@@ -53,18 +52,8 @@ func testNamed(name string) testFunc {
 }
 
 func isUndefined(v any) bool {
-	switch v.(type) {
-	case *undefined, *forbidden:
-		return true
-	}
-	return false
-}
-
-// useForbidden fails for attributes the sandbox keeps back.
-func (s *state) useForbidden(v any) {
-	if _, ok := v.(*forbidden); ok {
-		s.use(v)
-	}
+	_, ok := v.(*undefined)
+	return ok
 }
 
 // comparison names the operator of a test such as "eq".

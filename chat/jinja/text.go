@@ -16,8 +16,6 @@ func (s *state) str(v any) string {
 		return v
 	case *undefined:
 		return ""
-	case *forbidden:
-		s.fail("%s", v.why)
 	case *joiner:
 		if !v.used {
 			v.used = true
@@ -77,8 +75,6 @@ func (s *state) repr(b *strings.Builder, v any) {
 		fmt.Fprintf(b, "<%s %s>", v.what, v.name)
 	case *undefined:
 		b.WriteString("Undefined")
-	case *forbidden:
-		s.fail("%s", v.why)
 	default:
 		fmt.Fprintf(b, "<%s object>", typeName(v))
 	}

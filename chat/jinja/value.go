@@ -41,8 +41,6 @@ type (
 	span      struct{ start, stop, step int64 } // range(start, stop, step)
 	namespace struct{ fields *dict }
 	undefined struct{ why string } // the message when it is used
-	// forbidden is an attribute that the sandbox keeps back.
-	forbidden struct{ why string }
 
 	// function is anything that can be called.
 	function struct {
@@ -218,8 +216,6 @@ func (s *state) truth(v any) bool {
 		return len(v.items) > 0
 	case *span:
 		return v.len() > 0
-	case *forbidden:
-		s.fail("%s", v.why)
 	}
 	return true
 }
@@ -290,13 +286,10 @@ func (s *state) iterate(v any) []any {
 	return items
 }
 
-// use fails if v is undefined or forbidden: for operations they do not have.
+// use fails if v is undefined: for operations that undefined does not have.
 func (s *state) use(v any) {
-	switch v := v.(type) {
-	case *undefined:
-		s.fail("%s", v.why)
-	case *forbidden:
-		s.fail("%s", v.why)
+	if u, ok := v.(*undefined); ok {
+		s.fail("%s", u.why)
 	}
 }
 
