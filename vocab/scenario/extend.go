@@ -1,0 +1,222 @@
+package scenario
+
+import (
+	"fmt"
+	"unicode/utf8"
+
+	"lep/tokenizer"
+)
+
+// ExtendOptions says which tokens of the other vocabulary enter and how.
+type ExtendOptions struct {
+	// Reference follows the authors' code (reference/lep 1.2): every piece of the
+	// other vocabulary by its string, its merges before the base's, ignore_merges on. Old text is cut
+	// anew and pieces that no text can produce get an id.
+	Reference bool `yaml:"reference"`
+
+	Words WordOptions `yaml:"words"`
+	// Size limits the whole vocabulary, added tokens included; 0 is no limit. The
+	// most frequent words that fit are taken.
+	Size int `yaml:"size"`
+	// KeepDead also adds tokens that the base's pre-tokenizer can never produce.
+	KeepDead bool `yaml:"keep_dead"`
+	// AllSplits writes every split of a new token as a merge, as tiktoken-made files have them,
+	// in place of the learned one alone.
+	AllSplits bool `yaml:"all_splits"`
+}
+
+// DefaultExtendOptions takes every word of the other vocabulary.
+func DefaultExtendOptions() ExtendOptions { return ExtendOptions{} }
+
+// Extend adds the tokens of another vocabulary to a base. The base's pieces keep
+// their ids; its added tokens move behind the new pieces. Both definitions are left as
+// they are.
+func Extend(base, add *tokenizer.Definition, opts ExtendOptions) (*Result, error) {
+	if err := needBPE("base", base); err != nil {
+		return nil, err
+	}
+	if opts.Reference {
+		return extendReference(base, add)
+	}
+	words, err := WordList(add, opts.Words)
+	if err != nil {
+		return nil, err
+	}
+	return ExtendWords(base, words, opts)
+}
+
+// alphabets rewrites pieces of one definition into the alphabet of another.
+type alphabets struct {
+	from, to *tokenizer.Tokenizer
+}
+
+func newAlphabets(from, to *tokenizer.Definition) (*alphabets, error) {
+	f, err := tokenizer.New(from)
+	if err != nil {
+		return nil, err
+	}
+	t, err := tokenizer.New(to)
+	if err != nil {
+		return nil, err
+	}
+	return &alphabets{f, t}, nil
+}
+
+// raw spells a piece's string in the other alphabet as the reference does: "▁" is a
+// space, everything else is text, byte pieces and specials too.
+func (a *alphabets) raw(piece string) string {
+	if a.from.ByteLevel() == a.to.ByteLevel() {
+		return piece
+	}
+	text := make([]byte, 0, len(piece))
+	for _, r := range piece {
+		if r == '▁' {
+			r = ' '
+		}
+		text = utf8.AppendRune(text, r)
+	}
+	s, _ := a.to.FromBytes(text)
+	return s
+}
+
+func extendReference(base, add *tokenizer.Definition) (*Result, error) {
+	if err := needBPE("added vocabulary", add); err != nil {
+		return nil, err
+	}
+	ab, err := newAlphabets(add, base)
+	if err != nil {
+		return nil, err
+	}
+	if ab.from.ByteLevel() && !ab.to.ByteLevel() {
+		return nil, fmt.Errorf("added vocabulary: is byte-level and the base is not: the reference has no rule for that")
+	}
+	d := base.Clone()
+	d.SentencePiece = nil
+	t := newTable(d)
+	addText := make(map[int32]string, len(add.Model.Pieces))
+	for _, p := range add.Model.Pieces {
+		s := ab.raw(p.Text)
+		addText[p.ID] = s
+		t.add(s, 0)
+	}
+	merges := make([]tokenizer.Merge, 0, len(add.Model.Merges)+len(d.Model.Merges))
+	type pair struct{ left, right int32 }
+	seen := make(map[pair]bool, len(add.Model.Merges))
+	for _, m := range add.Model.Merges {
+		left, right := t.ids[addText[m.Left]], t.ids[addText[m.Right]]
+		seen[pair{left, right}] = true
+		merges = append(merges, tokenizer.Merge{Left: left, Right: right, Product: t.ids[addText[m.Product]]})
+	}
+	for _, m := range base.Model.Merges {
+		if !seen[pair{m.Left, m.Right}] {
+			merges = append(merges, m)
+		}
+	}
+	d.Model.Merges = merges
+	d.Model.IgnoreMerges = true
+	return finish(Extension, base, d)
+}
+
+// finish seats the added tokens and fills in the result.
+func finish(name Name, base, d *tokenizer.Definition) (*Result, error) {
+	if _, err := seatAddedTokens(d); err != nil {
+		return nil, err
+	}
+	r := &Result{Scenario: name, Definition: d, OldIDs: oldIDs(base, d)}
+	for _, p := range d.Model.Pieces {
+		if r.OldIDs[p.ID] >= 0 {
+			r.Kept++
+		} else {
+			r.New++
+		}
+	}
+	r.Cut = len(base.Model.Pieces) - r.Kept
+	return r, nil
+}
+
+// ExtendWords adds a list of words and the merges that build them, learned behind the
+// base's own merges (reference/lep 1.6): text in which no new token occurs is cut as before.
+func ExtendWords(base *tokenizer.Definition, words []Word, opts ExtendOptions) (*Result, error) {
+	if err := needBPE("base", base); err != nil {
+		return nil, err
+	}
+	tok, err := tokenizer.New(base)
+	if err != nil {
+		return nil, err
+	}
+	entries, leftOut := admit(tok, words, opts.KeepDead)
+	n := len(entries)
+	if opts.Size > 0 {
+		room := opts.Size - int(size(base))
+		if room <= 0 {
+			return nil, fmt.Errorf("size %d: the base has %d tokens already", opts.Size, size(base))
+		}
+		table := newTable(base)
+		n = fitting(entries, room, func(raw string) bool {
+			s, _ := tok.FromBytes([]byte(raw))
+			_, ok := table.ids[s]
+			return ok
+		})
+	}
+	learned := spell(tok, learn(entries[:n]))
+	d := base.Clone()
+	d.SentencePiece = nil
+	appendLearned(d, learned, opts.AllSplits)
+	r, err := finish(Extension, base, d)
+	if err != nil {
+		return nil, err
+	}
+	r.LeftOut = leftOut
+	r.Unreachable, err = unreachable(d, r.OldIDs)
+	return r, err
+}
+
+// spell puts merges of raw bytes into the base's alphabet.
+func spell(tok *tokenizer.Tokenizer, merges []learnedMerge) []learnedMerge {
+	out := make([]learnedMerge, len(merges))
+	for i, m := range merges {
+		out[i].left, _ = tok.FromBytes([]byte(m.left))
+		out[i].right, _ = tok.FromBytes([]byte(m.right))
+	}
+	return out
+}
+
+// appendLearned adds products and merges behind the base's. A merge that the base has
+// is not repeated.
+func appendLearned(d *tokenizer.Definition, learned []learnedMerge, allSplits bool) {
+	t := newTable(d)
+	lowest, first := 0.0, t.end
+	for _, p := range d.Model.Pieces {
+		if p.Score > -1e8 { // Mistral's runs of blanks have -1e9
+			lowest = min(lowest, p.Score)
+		}
+	}
+	type pair struct{ left, right int32 }
+	have := make(map[pair]bool, len(d.Model.Merges))
+	for _, m := range d.Model.Merges {
+		have[pair{m.Left, m.Right}] = true
+	}
+	push := func(left, right, product int32) {
+		if !have[pair{left, right}] {
+			have[pair{left, right}] = true
+			d.Model.Merges = append(d.Model.Merges, tokenizer.Merge{Left: left, Right: right, Product: product})
+		}
+	}
+	for _, m := range learned {
+		before := t.end
+		product := t.add(m.left+m.right, lowest-1-float64(t.end-first))
+		left, right := t.ids[m.left], t.ids[m.right]
+		push(left, right, product)
+		if !allSplits || product < before {
+			continue
+		}
+		text := m.left + m.right
+		for i := range text {
+			l, ok1 := t.ids[text[:i]]
+			r, ok2 := t.ids[text[i:]]
+			if ok1 && ok2 && i > 0 {
+				push(l, r, product)
+			}
+		}
+	}
+}
