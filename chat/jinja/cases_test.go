@@ -74,6 +74,7 @@ func TestCases(t *testing.T) {
 func checkOutcome(t *testing.T, source string, want outcome, vars map[string]json.RawMessage) {
 	t.Helper()
 	got, err := render(source, vars)
+	source = want.Template // a style has only its name
 	var e *Error
 	switch {
 	case err != nil && !errors.As(err, &e):
@@ -115,5 +116,36 @@ func checkSpans(t *testing.T, source string, got Output, want [][2]int) {
 	}
 	if n != len(got.Generated) {
 		t.Errorf("%s\n%d spans, want %d", source, len(got.Generated), n)
+	}
+}
+
+// TestStyles renders conversations by templates in the style of published ones.
+func TestStyles(t *testing.T) {
+	f := readCases(t)
+	var talks []struct {
+		Name string
+		Vars map[string]json.RawMessage
+	}
+	readFile(t, "talks.json", &talks)
+	vars := map[string]map[string]json.RawMessage{}
+	for _, talk := range talks {
+		vars[talk.Name] = talk.Vars
+	}
+	files, err := filepath.Glob(filepath.Join("testdata", "styles", "*.jinja"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Styles) != len(talks)*len(files) {
+		t.Fatalf("cases.json has %d renderings for %d styles and %d talks: run make_cases.py", len(f.Styles), len(files), len(talks))
+	}
+	for _, c := range f.Styles {
+		t.Run(c.Style+"/"+c.Talk, func(t *testing.T) {
+			source, err := os.ReadFile(filepath.Join("testdata", "styles", c.Style))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Template = c.Style
+			checkOutcome(t, string(source), c, vars[c.Talk])
+		})
 	}
 }

@@ -290,7 +290,7 @@ def run(template, variables):
     except (Exception, RecursionError) as e:
         return {"error": f"{type(e).__name__}: {e}"[:200]}
     text = "".join(Generation.blocks)
-    if " at 0x" in text or "<function" in text or "method" in text and "<" in text:
+    if " at 0x" in text:
         return {"opaque": True}
     return {"text": text, "spans": Generation.spans}
 
