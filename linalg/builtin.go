@@ -54,7 +54,7 @@ type product[F Float] struct {
 	i0, mb, j0, nb, p0, kb int
 	packedA, packedB       []F
 	tiles                  [][]F // a tile of C per worker, for the edges
-	panelsA                int   // panels of A to pack in this phase
+	packsA                 int   // units of work that pack A
 	rowUnits, colUnits     int
 	colsPerUnit            int
 	team                   team
@@ -151,14 +151,14 @@ func (p *product[F]) run(add bool) {
 		for p.p0 = 0; p.p0 < p.k; p.p0 += p.kb {
 			p.kb = min(kn.kc, p.k-p.p0)
 			p.add = add || p.p0 > 0
-			packB := (p.nb + kn.nr - 1) / kn.nr
+			packB := (p.nb + packGroup*kn.nr - 1) / (packGroup * kn.nr)
 			for p.i0 = 0; p.i0 < p.m; p.i0 += p.mb {
 				p.mb = min(kn.block/kn.mr*kn.mr, p.m-p.i0)
 				if p.upper && p.i0 >= p.j0+p.nb {
 					break // the rest lies below the diagonal
 				}
-				p.panelsA = (p.mb + kn.mr - 1) / kn.mr
-				p.team.run(p.threads, p.panelsA+packB, p.pack)
+				p.packsA = (p.mb + packGroup*kn.mr - 1) / (packGroup * kn.mr)
+				p.team.run(p.threads, p.packsA+packB, p.pack)
 				packB = 0
 				p.split()
 				p.team.run(p.threads, p.rowUnits*p.colUnits, p.compute)
@@ -182,17 +182,22 @@ func (p *product[F]) split() {
 	p.colsPerUnit = per * kn.nr
 }
 
+// packGroup is the number of panels that one unit packs. Packing several from the
+// same rows uses the cache lines that it fetches; one at a time would fetch most of
+// them again, as the rows of a matrix often fall into the same cache sets.
+const packGroup = 8
+
 func (p *product[F]) packUnit(_, unit int) {
 	kn := p.kern
-	if unit < p.panelsA {
-		i := unit * kn.mr
+	if unit < p.packsA {
+		i := unit * packGroup * kn.mr
 		a := p.a
 		a.trans = !a.trans // A is packed by rows: the transpose of B's packing
-		packPanel(kn, p.packedA[i*p.kb:], kn.mr, a, p.i0+i, min(kn.mr, p.mb-i), p.p0, p.kb)
+		packPanels(kn, p.packedA[i*p.kb:], kn.mr, a, p.i0+i, min(packGroup*kn.mr, p.mb-i), p.p0, p.kb)
 		return
 	}
-	j := (unit - p.panelsA) * kn.nr
-	packPanel(kn, p.packedB[j*p.kb:], kn.nr, p.b, p.j0+j, min(kn.nr, p.nb-j), p.p0, p.kb)
+	j := (unit - p.packsA) * packGroup * kn.nr
+	packPanels(kn, p.packedB[j*p.kb:], kn.nr, p.b, p.j0+j, min(packGroup*kn.nr, p.nb-j), p.p0, p.kb)
 }
 
 func (p *product[F]) computeUnit(worker, unit int) {

@@ -66,57 +66,53 @@ func findLibrary(name string, threads int, dirs []string) (libraryFound, error) 
 	return libraryFound{}, errors.New("no such library on this machine")
 }
 
+// libraryPaths lists where a library may be: files in dirs, names for the loader, and
+// files in the usual folders.
 func libraryPaths(name string, dirs []string) []string {
-	home, _ := os.UserHomeDir()
-	if runtime.GOOS == "darwin" {
-		switch name {
-		case "accelerate":
-			return []string{"/System/Library/Frameworks/Accelerate.framework/Accelerate"}
-		case "openblas":
-			return globs([]string{"libopenblas.dylib"}, "libopenblas*.dylib", append(dirs, "/opt/homebrew/opt/openblas/lib", "/usr/local/opt/openblas/lib"))
-		}
-		return globs([]string{"libmkl_rt.dylib"}, "libmkl_rt*.dylib", append(dirs, "/opt/intel/oneapi/mkl/latest/lib"))
-	}
-	python := []string{"/usr/lib/python3*/*-packages", "/usr/local/lib/python3*/*-packages", filepath.Join(home, ".local/lib/python3*/site-packages")}
+	var given []string // dirs may be roots of Python environments
 	for _, d := range dirs {
-		python = append(python, filepath.Join(d, "lib/python3*/site-packages"))
+		given = append(given, d, filepath.Join(d, "lib"))
+		given = append(given, wheelFolders(filepath.Join(d, "lib/python3*/site-packages"))...)
 	}
-	system := []string{"/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"}
-	switch name {
-	case "mkl":
-		where := append(append([]string(nil), dirs...), "/opt/intel/oneapi/mkl/latest/lib", "/opt/intel/oneapi/mkl/latest/lib/intel64", "/opt/intel/mkl/lib/intel64",
-			filepath.Join(home, ".local/lib"))
-		for _, d := range dirs {
-			where = append(where, filepath.Join(d, "lib"))
-		}
-		return globs([]string{"libmkl_rt.so", "libmkl_rt.so.3", "libmkl_rt.so.2", "libmkl_rt.so.1"}, "libmkl_rt.so*", append(where, system...))
-	case "openblas":
-		where := append(append([]string(nil), dirs...), system...)
-		for _, d := range dirs {
-			where = append(where, filepath.Join(d, "lib"))
-		}
-		for _, p := range python {
-			where = append(where, filepath.Join(p, "numpy.libs"), filepath.Join(p, "scipy.libs"), filepath.Join(p, "scipy_openblas64/lib"))
-		}
-		return globs([]string{"libopenblas.so.0", "libopenblas.so", "libopenblas64_.so.0"}, "lib*openblas*.so*", where)
+	home, _ := os.UserHomeDir() // "" only loses the folders below it
+	usual := []string{"/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"}
+	for _, packages := range []string{"/usr/lib/python3*/*-packages", "/usr/local/lib/python3*/*-packages", filepath.Join(home, ".local/lib/python3*/site-packages")} {
+		usual = append(usual, wheelFolders(packages)...)
+	}
+	switch {
+	case runtime.GOOS == "darwin" && name == "accelerate":
+		return []string{"/System/Library/Frameworks/Accelerate.framework/Accelerate"}
+	case runtime.GOOS == "darwin" && name == "openblas":
+		return append(append(glob("libopenblas*.dylib", given), "libopenblas.dylib"),
+			glob("libopenblas*.dylib", []string{"/opt/homebrew/opt/openblas/lib", "/usr/local/opt/openblas/lib"})...)
+	case runtime.GOOS == "darwin" && name == "mkl":
+		return append(glob("libmkl_rt*.dylib", given), glob("libmkl_rt*.dylib", []string{"/opt/intel/oneapi/mkl/latest/lib"})...)
+	case name == "openblas":
+		return append(append(glob("lib*openblas*.so*", given), "libopenblas.so.0", "libopenblas.so", "libopenblas64_.so.0"),
+			glob("lib*openblas*.so*", usual)...)
+	case name == "mkl": // by full path only: see checkMKL
+		usual = append([]string{"/opt/intel/oneapi/mkl/latest/lib", "/opt/intel/oneapi/mkl/latest/lib/intel64", "/opt/intel/mkl/lib/intel64", filepath.Join(home, ".local/lib")}, usual...)
+		return append(glob("libmkl_rt.so*", given), glob("libmkl_rt.so*", usual)...)
 	}
 	return nil
 }
 
-// globs returns the names, for the loader's own search, and then the files in dirs
-// that match the pattern.
-func globs(names []string, pattern string, dirs []string) []string {
-	out := names
+// wheelFolders returns where numpy, scipy and scipy_openblas64 keep their OpenBLAS.
+func wheelFolders(packages string) []string {
+	return []string{filepath.Join(packages, "numpy.libs"), filepath.Join(packages, "scipy.libs"), filepath.Join(packages, "scipy_openblas64/lib")}
+}
+
+// glob returns the files in dirs that match the pattern, each only once under its links.
+func glob(pattern string, dirs []string) []string {
+	var out []string
 	seen := map[string]bool{}
 	for _, d := range dirs {
-		found, _ := filepath.Glob(filepath.Join(d, pattern)) // the only error is a bad pattern
+		found, _ := filepath.Glob(filepath.Join(d, pattern)) // a pattern that is none finds nothing
 		for _, f := range found {
-			real, err := filepath.EvalSymlinks(f)
-			if err != nil || seen[real] || strings.Contains(filepath.Base(real), "blaso") {
-				continue
+			if real, err := filepath.EvalSymlinks(f); err == nil && !seen[real] {
+				seen[real] = true
+				out = append(out, f)
 			}
-			seen[real] = true
-			out = append(out, f)
 		}
 	}
 	return out
@@ -125,13 +121,18 @@ func globs(names []string, pattern string, dirs []string) []string {
 // openPath opens one library and holds it to a small product before it is trusted.
 func openPath(name, path string, threads int) (libraryFound, error) {
 	if name == "mkl" {
-		if err := prepareMKL(path); err != nil {
+		if err := checkMKL(path); err != nil {
 			return libraryFound{}, err
 		}
 	}
 	lib, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		return libraryFound{}, err
+	}
+	if name == "mkl" {
+		if err := layerMKL(lib, path); err != nil {
+			return libraryFound{}, err
+		}
 	}
 	for _, s := range spellings {
 		b := &libraryBLAS{name: name, threads: threads}
@@ -209,15 +210,6 @@ func cString(p uintptr) string {
 		out = append(out, c)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// prepareMKL looks for the parts that libmkl_rt loads on first use: where one is
-// missing it ends the process, so it must not get that far.
-func prepareMKL(path string) error {
-	if !filepath.IsAbs(path) {
-		return nil // found by openPath's caller by its full path as well
-	}
-	return nil
 }
 
 // selfTest multiplies small matrices in all three ways, to know that the library's

@@ -2,34 +2,31 @@ package linalg
 
 import "math"
 
-// packPanel packs depth [p0, p0+k) of columns [j0, j0+w) of an operand (the B
-// side; the A side asks for its transpose) into dst (k, r), zeros from column w
-// on. For the tail no memory beyond the operand is read.
-func packPanel[F Float](kn *kernel[F], dst []F, r int, src operand[F], j0, w, p0, k int) {
-	switch {
-	case src.bf16 != nil && src.trans:
-		packBF16Columns(any(dst).([]float32), r, src.bf16, src.ld, j0, w, p0, k)
-	case src.bf16 != nil:
-		d := any(dst).([]float32)
-		for p := range k {
-			row := d[p*r : p*r+r]
-			widenBF16(row[:w], src.bf16[(p0+p)*src.ld+j0:])
-			clear(row[w:])
-		}
-	case src.trans:
-		packColumns(kn, dst, r, src.data, src.ld, j0, w, p0, k)
-	default:
-		if w == r {
-			for p := range k {
-				o := (p0+p)*src.ld + j0
-				copy(dst[p*r:p*r+r], src.data[o:o+r])
+// packPanels packs depth [p0, p0+k) of columns [j0, j0+w) of an operand (the B side;
+// the A side asks for its transpose) into panels (k, r) one after the other, the last
+// filled with zeros. No memory beyond the operand is read.
+func packPanels[F Float](kn *kernel[F], dst []F, r int, src operand[F], j0, w, p0, k int) {
+	if src.trans {
+		for j := 0; j < w; j += r {
+			if src.bf16 != nil {
+				packBF16Columns(any(dst[j*k:]).([]float32), r, src.bf16, src.ld, j0+j, min(r, w-j), p0, k)
+			} else {
+				packColumns(kn, dst[j*k:], r, src.data, src.ld, j0+j, min(r, w-j), p0, k)
 			}
-			return
 		}
-		for p := range k {
-			row := dst[p*r : p*r+r]
-			o := (p0+p)*src.ld + j0
-			clear(row[copy(row, src.data[o:o+w]):])
+		return
+	}
+	for p := range k {
+		o := (p0+p)*src.ld + j0
+		for j := 0; j < w; j += r {
+			row := dst[j*k+p*r : j*k+p*r+r]
+			n := min(r, w-j)
+			if src.bf16 != nil {
+				widenBF16(any(row).([]float32)[:n], src.bf16[o+j:])
+			} else {
+				copy(row[:n], src.data[o+j:o+j+n])
+			}
+			clear(row[n:])
 		}
 	}
 }

@@ -28,7 +28,7 @@ type QR struct {
 	top  []float64 // (panel, dim*(1+targets))
 }
 
-const qrPanel = 32
+const qrPanel = 64
 
 // NewQR returns an empty decomposition for rows of dim values.
 func NewQR(dim, targets int, blas BLAS) *QR {
