@@ -1,7 +1,9 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"lep/tokenizer"
@@ -19,14 +21,26 @@ type ExtendOptions struct {
 	// most frequent words that fit are taken.
 	Size int `yaml:"size"`
 	// KeepDead also adds tokens that the base's pre-tokenizer can never produce.
-	KeepDead bool `yaml:"keep_dead"`
-	// AllSplits writes every split of a new token as a merge, as tiktoken-made files have them,
-	// in place of the learned one alone.
-	AllSplits bool `yaml:"all_splits"`
+	KeepDead bool      `yaml:"keep_dead"`
+	Merges   MergeRule `yaml:"merges"`
 }
 
+// MergeRule says which merges make a new token.
+type MergeRule string
+
+const (
+	// LearnedMerges writes the learned merge alone.
+	LearnedMerges MergeRule = "learned"
+	// AllSplits writes every split of a new token into two tokens, in order of the tokens: what
+	// SentencePiece and tiktoken do without a list of merges.
+	AllSplits MergeRule = "all"
+	// AutoMerges is AllSplits where the base is made so, else LearnedMerges: the result then
+	// stays expressible in the base's own format.
+	AutoMerges MergeRule = "auto"
+)
+
 // DefaultExtendOptions takes every word of the other vocabulary.
-func DefaultExtendOptions() ExtendOptions { return ExtendOptions{} }
+func DefaultExtendOptions() ExtendOptions { return ExtendOptions{Merges: AutoMerges} }
 
 // Extend adds the tokens of another vocabulary to a base. The base's pieces keep
 // their ids; its added tokens move behind the new pieces. Both definitions are left as
@@ -51,11 +65,11 @@ type alphabets struct {
 }
 
 func newAlphabets(from, to *tokenizer.Definition) (*alphabets, error) {
-	f, err := tokenizer.New(from)
+	f, err := compile(from)
 	if err != nil {
 		return nil, err
 	}
-	t, err := tokenizer.New(to)
+	t, err := compile(to)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +105,6 @@ func extendReference(base, add *tokenizer.Definition) (*Result, error) {
 		return nil, fmt.Errorf("added vocabulary: is byte-level and the base is not: the reference has no rule for that")
 	}
 	d := base.Clone()
-	d.SentencePiece = nil
 	t := newTable(d)
 	addText := make(map[int32]string, len(add.Model.Pieces))
 	for _, p := range add.Model.Pieces {
@@ -100,7 +113,6 @@ func extendReference(base, add *tokenizer.Definition) (*Result, error) {
 		t.add(s, 0)
 	}
 	merges := make([]tokenizer.Merge, 0, len(add.Model.Merges)+len(d.Model.Merges))
-	type pair struct{ left, right int32 }
 	seen := make(map[pair]bool, len(add.Model.Merges))
 	for _, m := range add.Model.Merges {
 		left, right := t.ids[addText[m.Left]], t.ids[addText[m.Right]]
@@ -140,28 +152,36 @@ func ExtendWords(base *tokenizer.Definition, words []Word, opts ExtendOptions) (
 	if err := needBPE("base", base); err != nil {
 		return nil, err
 	}
-	tok, err := tokenizer.New(base)
+	tok, err := compile(base)
 	if err != nil {
 		return nil, err
 	}
+	rule := opts.Merges
+	switch rule {
+	case AutoMerges:
+		rule = LearnedMerges
+		if base.SentencePiece != nil || hasAllSplits(base) {
+			rule = AllSplits
+		}
+	case LearnedMerges, AllSplits:
+	default:
+		return nil, fmt.Errorf("merges %q: want %s, %s or %s", rule, AutoMerges, LearnedMerges, AllSplits)
+	}
 	entries, leftOut := admit(tok, words, opts.KeepDead)
-	n := len(entries)
 	if opts.Size > 0 {
 		room := opts.Size - int(size(base))
 		if room <= 0 {
 			return nil, fmt.Errorf("size %d: the base has %d tokens already", opts.Size, size(base))
 		}
 		table := newTable(base)
-		n = fitting(entries, room, func(raw string) bool {
+		entries = entries[:fitting(entries, room, func(raw string) bool {
 			s, _ := tok.FromBytes([]byte(raw))
 			_, ok := table.ids[s]
 			return ok
-		})
+		})]
 	}
-	learned := spell(tok, learn(entries[:n]))
 	d := base.Clone()
-	d.SentencePiece = nil
-	appendLearned(d, learned, opts.AllSplits)
+	appendLearned(d, spell(tok, learn(entries)), rule == AllSplits)
 	r, err := finish(Extension, base, d)
 	if err != nil {
 		return nil, err
@@ -169,6 +189,51 @@ func ExtendWords(base *tokenizer.Definition, words []Word, opts ExtendOptions) (
 	r.LeftOut = leftOut
 	r.Unreachable, err = unreachable(d, r.OldIDs)
 	return r, err
+}
+
+// compile builds the tokenizer that tokenizer.json describes, whatever native file the
+// definition came from.
+func compile(d *tokenizer.Definition) (*tokenizer.Tokenizer, error) {
+	if d.SentencePiece != nil {
+		d = d.Clone()
+		d.SentencePiece = nil
+	}
+	return tokenizer.New(d)
+}
+
+// hasAllSplits reports whether every split of every piece into two pieces is a merge.
+func hasAllSplits(d *tokenizer.Definition) bool {
+	t := newTable(d)
+	have := make(map[pair]bool, len(d.Model.Merges))
+	for _, m := range d.Model.Merges {
+		have[pair{m.Left, m.Right}] = true
+	}
+	for _, p := range d.Model.Pieces {
+		if p.Kind != tokenizer.Text {
+			continue
+		}
+		for _, s := range t.splits(p.Text) {
+			if !have[s] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+type pair struct{ left, right int32 }
+
+// splits lists the ways to cut a text into two pieces, by the length of the left one.
+func (t *table) splits(text string) []pair {
+	var out []pair
+	for i := range text {
+		left, ok1 := t.ids[text[:i]]
+		right, ok2 := t.ids[text[i:]]
+		if i > 0 && ok1 && ok2 {
+			out = append(out, pair{left, right})
+		}
+	}
+	return out
 }
 
 // spell puts merges of raw bytes into the base's alphabet.
@@ -181,8 +246,8 @@ func spell(tok *tokenizer.Tokenizer, merges []learnedMerge) []learnedMerge {
 	return out
 }
 
-// appendLearned adds products and merges behind the base's. A merge that the base has
-// is not repeated.
+// appendLearned adds the products in their order, with scores below the base's, and their
+// merges behind the base's. A merge that the base has is not repeated.
 func appendLearned(d *tokenizer.Definition, learned []learnedMerge, allSplits bool) {
 	t := newTable(d)
 	lowest, first := 0.0, t.end
@@ -191,32 +256,35 @@ func appendLearned(d *tokenizer.Definition, learned []learnedMerge, allSplits bo
 			lowest = min(lowest, p.Score)
 		}
 	}
-	type pair struct{ left, right int32 }
+	for _, m := range learned {
+		t.add(m.left+m.right, lowest-1-float64(t.end-first))
+	}
 	have := make(map[pair]bool, len(d.Model.Merges))
 	for _, m := range d.Model.Merges {
 		have[pair{m.Left, m.Right}] = true
 	}
-	push := func(left, right, product int32) {
-		if !have[pair{left, right}] {
-			have[pair{left, right}] = true
-			d.Model.Merges = append(d.Model.Merges, tokenizer.Merge{Left: left, Right: right, Product: product})
+	push := func(s pair, product int32) {
+		if !have[s] {
+			have[s] = true
+			d.Model.Merges = append(d.Model.Merges, tokenizer.Merge{Left: s.left, Right: s.right, Product: product})
 		}
 	}
-	for _, m := range learned {
-		before := t.end
-		product := t.add(m.left+m.right, lowest-1-float64(t.end-first))
-		left, right := t.ids[m.left], t.ids[m.right]
-		push(left, right, product)
-		if !allSplits || product < before {
+	if !allSplits {
+		for _, m := range learned {
+			push(pair{t.ids[m.left], t.ids[m.right]}, t.ids[m.left+m.right])
+		}
+		return
+	}
+	for _, p := range d.Model.Pieces {
+		if p.ID < first {
 			continue
 		}
-		text := m.left + m.right
-		for i := range text {
-			l, ok1 := t.ids[text[:i]]
-			r, ok2 := t.ids[text[i:]]
-			if ok1 && ok2 && i > 0 {
-				push(l, r, product)
-			}
+		splits := t.splits(p.Text)
+		slices.SortFunc(splits, func(a, b pair) int {
+			return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.right, b.right))
+		})
+		for _, s := range splits {
+			push(s, p.ID)
 		}
 	}
 }

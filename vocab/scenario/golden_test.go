@@ -264,7 +264,7 @@ func TestWordList(t *testing.T) {
 func TestLearnedMerges(t *testing.T) {
 	folder := "llama3+newpipeline-bpe32_min4"
 	base := real(t, "llama3")
-	r, err := ExtendWords(base, words(t, folder), DefaultExtendOptions())
+	r, err := ExtendWords(base, words(t, folder), ExtendOptions{Merges: LearnedMerges})
 	if err != nil {
 		t.Fatal(err)
 	}

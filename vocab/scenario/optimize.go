@@ -146,7 +146,7 @@ func protectedIDs(base *tokenizer.Definition, marks bool) []int32 {
 }
 
 func cutByUsage(base *tokenizer.Definition, corpus iter.Seq2[string, error], opts CutOptions, report *CutReport) (map[int32]bool, error) {
-	tok, err := tokenizer.New(base)
+	tok, err := compile(base)
 	if err != nil {
 		return nil, err
 	}

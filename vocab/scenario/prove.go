@@ -40,11 +40,11 @@ const (
 // Prove encodes the lines of a sample with both vocabularies: which lines that hold no
 // new token are cut otherwise, and whether all decode as before. It reads at most 20,000 lines.
 func Prove(base *tokenizer.Definition, r *Result, sample iter.Seq2[string, error]) (*Proof, error) {
-	old, err := tokenizer.New(base)
+	old, err := compile(base)
 	if err != nil {
 		return nil, err
 	}
-	next, err := tokenizer.New(r.Definition)
+	next, err := compile(r.Definition)
 	if err != nil {
 		return nil, err
 	}

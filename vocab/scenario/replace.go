@@ -39,7 +39,6 @@ func Replace(base, with *tokenizer.Definition) (*Result, error) {
 		next++
 		d.AddedTokens = append(d.AddedTokens, a)
 	}
-	d.SentencePiece = nil
 	if err := adoptPostProcessor(base, d, to); err != nil {
 		return nil, err
 	}
@@ -79,11 +78,11 @@ func adoptPostProcessor(base, d *tokenizer.Definition, to map[int32]int32) error
 
 // sameBytes finds for each token of next the base's token with the same bytes and kind.
 func sameBytes(base, next *tokenizer.Definition) ([]int32, error) {
-	a, err := tokenizer.New(base)
+	a, err := compile(base)
 	if err != nil {
 		return nil, err
 	}
-	b, err := tokenizer.New(next)
+	b, err := compile(next)
 	if err != nil {
 		return nil, err
 	}

@@ -75,33 +75,24 @@ func seatAddedTokens(d *tokenizer.Definition) (map[int32]int32, error) {
 	added := slices.Clone(d.AddedTokens)
 	slices.SortFunc(added, func(a, b tokenizer.AddedToken) int { return cmp.Compare(a.ID, b.ID) })
 	moved := map[int32]int32{}
-	seat := map[string]int32{}
 	for _, a := range added {
 		if text, ok := inTable[a.ID]; ok && text == a.Content {
 			continue
 		}
 		moved[a.ID] = next
-		seat[a.Content] = next
 		next++
 	}
-	// Pieces keep their ids, so only added tokens and the post-processor are renumbered.
-	pieces, merges, unk, native := d.Model.Pieces, d.Model.Merges, d.Model.UnkID, d.SentencePiece
+	// Pieces keep their ids: only added tokens and the post-processor are renumbered.
+	model := d.Model
 	err := d.Renumber(func(old int32) (int32, bool) {
 		if id, ok := moved[old]; ok {
 			return id, true
 		}
 		return old, true
 	})
-	d.Model.Pieces, d.Model.Merges, d.Model.UnkID, d.SentencePiece = pieces, merges, unk, native
-	for i, a := range d.AddedTokens {
-		if id, ok := seat[a.Content]; ok {
-			d.AddedTokens[i].ID = id
-		}
-	}
-	if unk >= 0 {
-		if id, ok := moved[unk]; ok && inTable[unk] == "" {
-			d.Model.UnkID = id
-		}
+	d.Model = model
+	if id, ok := moved[d.Model.UnkID]; ok && inTable[d.Model.UnkID] == "" {
+		d.Model.UnkID = id
 	}
 	return moved, err
 }

@@ -38,7 +38,7 @@ func WordList(d *tokenizer.Definition, opts WordOptions) ([]Word, error) {
 	if err != nil {
 		return nil, fmt.Errorf("only: %w", err)
 	}
-	tok, err := tokenizer.New(d)
+	tok, err := compile(d)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func cutBefore(tok *tokenizer.Tokenizer, text, spelled string) string {
 // unreachable encodes every new token's own text and lists those that come out
 // otherwise.
 func unreachable(d *tokenizer.Definition, oldIDs []int32) ([]Unreachable, error) {
-	tok, err := tokenizer.New(d)
+	tok, err := compile(d)
 	if err != nil {
 		return nil, err
 	}
