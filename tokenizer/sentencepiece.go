@@ -30,6 +30,7 @@ type SentencePiece struct {
 	// What was read and is not named above, to be written back as it was.
 	trainerSpec, normalizerSpec, rest []byte
 	pieceRest                         map[int32][]byte
+	typesNormal                       bool // the file spells type NORMAL out
 }
 
 // DefaultSentencePiece returns the settings of SentencePiece's trainer but for the
@@ -158,6 +159,7 @@ func (d *Definition) readPiece(f protoField) error {
 				err = fmt.Errorf("type %d, want 1 to %d", v, len(spKinds)-1)
 			} else if err == nil {
 				p.Kind = spKinds[v]
+				d.SentencePiece.typesNormal = d.SentencePiece.typesNormal || p.Kind == Text
 			}
 		default:
 			rest = append(rest, f.raw...)
