@@ -167,10 +167,16 @@ func readPatterns(o *orderedjson.Object, key string) ([]Pattern, error) {
 	return list, nil
 }
 
-// patternTimeout bounds a match: patterns come from files.
-const patternTimeout = time.Second
+// Limits on patterns, which come from files.
+const (
+	patternTimeout   = time.Second
+	maxPatternLength = 4096
+)
 
 func compile(pattern string) (*regexp2.Regexp, error) {
+	if len(pattern) > maxPatternLength {
+		return nil, fmt.Errorf("pattern of %d bytes, at most %d are read", len(pattern), maxPatternLength)
+	}
 	re, err := regexp2.Compile(pattern, regexp2.None)
 	if err != nil {
 		return nil, fmt.Errorf("pattern %q: %w", pattern, err)

@@ -29,13 +29,15 @@ var embeddingNames = []struct{ embed, head string }{
 	{"backbone.embeddings.weight", "lm_head.weight"},                                    // Mamba
 }
 
-// untied lists the model types whose config class says tie_word_embeddings false
-// when config.json is silent; the base class of transformers says true.
-var untied = map[string]bool{
-	"llama": true, "mistral": true, "mixtral": true, "qwen2": true, "qwen2_moe": true, "qwen3": true, "qwen3_moe": true,
-	"phi": true, "phi3": true, "gpt_neox": true, "gptj": true, "stablelm": true, "olmo": true, "olmo2": true, "olmo3": true,
-	"granite": true, "deepseek_v2": true, "deepseek_v3": true, "internlm2": true, "internlm3": true, "persimmon": true,
-	"glm": true, "glm4": true, "nemotron": true, "ministral": true, "gpt_oss": true, "chatglm": true,
+// tiedByDefault lists the model types that transformers ties when config.json does
+// not say tie_word_embeddings (checked against its config classes, 5.23). All
+// others, Llama, Mistral, Qwen and Phi among them, are untied then.
+var tiedByDefault = map[string]bool{
+	"bloom": true, "cohere": true, "cohere2": true, "ernie4_5": true, "ernie4_5_moe": true, "falcon": true, "falcon_mamba": true,
+	"gemma": true, "gemma2": true, "gemma3": true, "gemma3_text": true, "gemma3n": true, "gemma3n_text": true,
+	"gemma4": true, "gemma4_text": true, "gpt2": true, "gpt_bigcode": true, "gpt_neo": true, "jetmoe": true,
+	"lfm2": true, "lfm2_moe": true, "mamba": true, "minicpm3": true, "mpt": true, "openai-gpt": true, "opt": true,
+	"recurrent_gemma": true, "smollm3": true, "starcoder2": true, "vaultgemma": true, "xglm": true, "zamba": true, "zamba2": true,
 }
 
 // Tied reports whether the model uses its input matrix as output matrix too. Where
