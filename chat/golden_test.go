@@ -9,6 +9,9 @@ import (
 
 	"lep/chat/jinja"
 	"lep/internal/golden"
+	"lep/tokenizer"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // goldenCase is a conversation as transformers rendered and tokenized it.
@@ -102,6 +105,41 @@ func TestRenderGolden(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestEncodeGolden compares ids, mask and labels, by the template that marks the
+// assistant's words and by the plain one, where lep finds them itself.
+func TestEncodeGolden(t *testing.T) {
+	for _, f := range goldenFolders(t) {
+		tok, err := tokenizer.Open(f.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range f.cases {
+			if c.Error != "" {
+				continue
+			}
+			for name, template := range map[string]*Template{"plain": f.plain, "marked": f.marked} {
+				t.Run(f.name+"/"+c.Name+"/"+name, func(t *testing.T) {
+					got, err := template.Encode(tok, Options{Messages: c.Messages, AddGenerationPrompt: c.AddGenerationPrompt}, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					mask := make([]int, len(got.Mask))
+					for i, m := range got.Mask {
+						if m {
+							mask[i] = 1
+						}
+					}
+					for _, d := range []string{cmp.Diff(c.InputIDs, got.IDs), cmp.Diff(c.AssistantMask, mask), cmp.Diff(c.Labels, got.Labels)} {
+						if d != "" {
+							t.Error("(-want +got)\n" + d)
+						}
+					}
+				})
+			}
 		}
 	}
 }

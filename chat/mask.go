@@ -1,169 +1,118 @@
 package chat
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
+	"unicode/utf8"
 
 	"lep/internal/hint"
+	"lep/tokenizer"
 )
 
 // NoLabel marks a token that carries no loss, as in PyTorch.
 const NoLabel int32 = -100
 
-// Answers returns the parts of a rendered conversation that the assistant is to
-// write: its words with the token that ends them, not the header before nor the
-// newline behind that token. They are
-//
-//   - what the template's {% generation %} blocks wrote, if it has such blocks;
-//   - otherwise, for each assistant message, what follows the conversation before
-//     it with a generation prompt, without blanks at the end;
-//   - or, where a template writes earlier turns differently once more follow
-//     (reasoning that is dropped, say), what changes in the text with the message's
-//     content, and the special token directly behind it.
-//
-// Messages before number learn are left out. special says whether a special
-// token of the tokenizer begins a text, and how many bytes it has; nil for none.
-func (t *Template) Answers(o Options, learn int, special func(text string) int) (Rendered, error) {
-	r, err := t.Render(o)
-	if err != nil {
-		return Rendered{}, err
-	}
-	if !t.MarksGeneration() {
-		r.Generated, err = t.findAnswers(o, r.Text, special)
-	} else if r.Unplaced > 0 {
-		return Rendered{}, fmt.Errorf("chat template line %d: a generation block inside a macro, call or set block: its place in the text is not known", r.Unplaced)
-	}
-	if err != nil {
-		return Rendered{}, err
-	}
-	return r, t.dropBefore(o, learn, &r)
+// Encoded is a conversation as a model sees it in training. IDs, Mask and Labels
+// have equal lengths.
+type Encoded struct {
+	Text string // "" for rows that were tokenized already
+	IDs  []int32
+	// Mask is true on the tokens that the assistant is to write.
+	Mask []bool
+	// Labels are the ids where Mask is true and NoLabel elsewhere; they are not
+	// shifted: the model's output at t-1 is scored on Labels[t].
+	Labels []int32
 }
 
-// dropBefore leaves out the answers that messages before number learn hold.
-func (t *Template) dropBefore(o Options, learn int, r *Rendered) error {
-	if learn == 0 {
-		return nil
-	}
-	before := o
-	before.Messages, before.AddGenerationPrompt = o.Messages[:learn], false
-	head, err := t.Render(before)
-	if err != nil {
-		return fmt.Errorf("the first %d messages alone: %w", learn, err)
-	}
-	if !strings.HasPrefix(r.Text, head.Text) {
-		return fmt.Errorf("the template writes the first %d messages differently once more follow: cannot tell prompt from completion", learn)
-	}
-	var kept []Span
-	for _, g := range r.Generated {
-		if g.Start >= len(head.Text) {
-			kept = append(kept, g)
-		}
-	}
-	r.Generated = kept
-	return nil
-}
-
-// findAnswers finds the assistant's parts of text, which o renders to, by
-// rendering variants of the conversation.
-func (t *Template) findAnswers(o Options, text string, special func(string) int) ([]Span, error) {
-	var spans []Span
-	for i, m := range o.Messages {
-		if m.Role != "assistant" {
-			continue
-		}
-		s, ok := t.answerByPrefix(o, text, i)
-		if !ok {
-			s, ok = t.answerByContent(o, text, i, special)
-		}
-		if !ok {
-			return nil, hint.Errorf("give a template that marks the assistant's words with {% generation %} blocks",
-				"message %d: cannot tell where the template writes the assistant's words", i+1)
-		}
-		if n := len(spans); n > 0 && s.Start < spans[n-1].End {
-			return nil, fmt.Errorf("message %d: its place in the text overlaps the answer before", i+1)
-		}
-		spans = append(spans, s)
-	}
-	return spans, nil
-}
-
-// answerByPrefix finds message i behind the conversation before it.
-func (t *Template) answerByPrefix(o Options, text string, i int) (Span, bool) {
-	upTo := func(n int, prompt bool) (string, bool) {
-		part := o
-		part.Messages, part.AddGenerationPrompt = o.Messages[:n], prompt
-		r, err := t.Render(part)
-		return r.Text, err == nil && strings.HasPrefix(text, r.Text)
-	}
-	head, ok := upTo(i, true)
-	if !ok {
-		return Span{}, false
-	}
-	whole, ok := upTo(i+1, false)
-	if !ok || len(whole) <= len(head) {
-		return Span{}, false
-	}
-	end := len(strings.TrimRightFunc(whole, unicode.IsSpace))
-	if words := strings.Index(whole[len(head):], o.Messages[i].Content); words >= 0 {
-		// a template without an end token: blanks at the end are the message's own
-		end = max(end, len(head)+words+len(o.Messages[i].Content))
-	}
-	return Span{Start: len(head), End: end}, end > len(head)
-}
-
-// answerByContent finds the content of message i as what changes in the text when
-// the content does; the special token behind it ends the answer.
-func (t *Template) answerByContent(o Options, text string, i int, special func(string) int) (Span, bool) {
-	m := o.Messages[i]
-	words := strings.TrimSpace(m.Content)
-	if words == "" || m.Field("tool_calls") != nil {
-		return Span{}, false
-	}
-	other := o
-	other.Messages = append([]Message{}, o.Messages...)
-	stand := "0"
-	for strings.HasPrefix(words, stand[:1]) || strings.HasSuffix(words, stand[:1]) {
-		stand = string(stand[0] + 1) // a character that neither begins nor ends the words
-	}
-	other.Messages[i].Content = stand
-	r, err := t.Render(other)
-	if err != nil {
-		return Span{}, false
-	}
-	start := commonPrefix(text, r.Text)
-	tail := commonPrefix(reverse(text[start:]), reverse(r.Text[start:]))
-	end := len(text) - tail
-	if end <= start || strings.TrimSpace(text[start:end]) != words && !strings.HasSuffix(words, text[start:end]) {
-		return Span{}, false
-	}
-	if special != nil {
-		end += special(text[end:])
-	}
-	return Span{Start: start, End: end}, true
-}
-
-func commonPrefix(a, b string) int {
+// Learned counts the tokens with a label that some position predicts, which the
+// first one never is.
+func (e Encoded) Learned() int {
 	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
+	for _, l := range e.Labels[min(1, len(e.Labels)):] {
+		if l != NoLabel {
+			n++
+		}
 	}
 	return n
 }
 
-// reverse turns the bytes around.
-func reverse(text string) string {
-	b := []byte(text)
-	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
-		b[i], b[j] = b[j], b[i]
+func encoded(text string, ids []int32, mask []bool) Encoded {
+	e := Encoded{Text: text, IDs: ids, Mask: mask, Labels: make([]int32, len(ids))}
+	for i, id := range ids {
+		e.Labels[i] = NoLabel
+		if mask[i] {
+			e.Labels[i] = id
+		}
 	}
-	return string(b)
+	return e
 }
 
-// maskTokens says which tokens belong to the spans: all from the one that holds
-// a span's first byte to the last one that holds its last byte. offsets are the
-// tokens' places in the text in bytes; a token without a place (Start = End) belongs
-// to a span that holds it inside.
+// SpecialTokens returns the special tokens of a tokenizer as templates know them.
+func SpecialTokens(c *tokenizer.Config) map[string]string {
+	special := map[string]string{}
+	for name, token := range map[string]string{"bos_token": c.BOS, "eos_token": c.EOS, "unk_token": c.UNK, "pad_token": c.PAD} {
+		if token != "" {
+			special[name] = token
+		}
+	}
+	for _, name := range []string{"sep_token", "cls_token", "mask_token"} {
+		var token struct{ Content string }
+		if text := c.Text(name); text != "" {
+			special[name] = text
+		} else if ok, err := c.Decode(name, &token); ok && err == nil && token.Content != "" {
+			special[name] = token.Content
+		}
+	}
+	return special
+}
+
+// Encode renders the messages and turns them into ids, without special tokens
+// but those that the template writes, and marks the assistant's part as Answers
+// finds it. A token counts from the one that holds a part's first character to the
+// last one that holds its last. With Special nil the tokenizer's own are taken;
+// messages before number learn carry no labels.
+func (t *Template) Encode(tok *tokenizer.Tokenizer, o Options, learn int) (Encoded, error) {
+	if o.Special == nil {
+		o.Special = SpecialTokens(tok.Config())
+	}
+	r, err := t.Answers(o, learn, func(text string) int { return specialPrefix(tok, text) })
+	if err != nil {
+		return Encoded{}, err
+	}
+	e := tok.EncodeOptions(r.Text, tokenizer.EncodeOptions{Offsets: true})
+	return encoded(r.Text, e.IDs, maskTokens(e.Offsets, inRunes(r.Text, r.Generated))), nil
+}
+
+// specialPrefix is the length of the longest special token that begins text.
+func specialPrefix(tok *tokenizer.Tokenizer, text string) int {
+	n := 0
+	for _, a := range tok.Definition().AddedTokens {
+		if a.Special && len(a.Content) > n && strings.HasPrefix(text, a.Content) {
+			n = len(a.Content)
+		}
+	}
+	return n
+}
+
+// inRunes turns ranges of bytes, in order, into ranges of code points.
+func inRunes(text string, spans []Span) []Span {
+	out := make([]Span, len(spans))
+	bytes, runes := 0, 0
+	to := func(at int) int {
+		runes += utf8.RuneCountInString(text[bytes:at])
+		bytes = at
+		return runes
+	}
+	for i, s := range spans {
+		out[i] = Span{Start: to(s.Start), End: to(s.End)}
+	}
+	return out
+}
+
+// maskTokens says which tokens belong to the spans, which are in order and in the
+// unit of the offsets: all from the one that holds a span's first character to the
+// last one that holds its last.
 func maskTokens(offsets [][2]int, spans []Span) []bool {
 	mask := make([]bool, len(offsets))
 	at := 0
@@ -176,4 +125,60 @@ func maskTokens(offsets [][2]int, spans []Span) []bool {
 		}
 	}
 	return mask
+}
+
+// Encode turns a row into ids and labels for training: conversations by the
+// template t, which other layouts do not need, prompt and completion as one text with the
+// tokenizer's special tokens around it and eos at its end. A row without anything
+// to learn from is an error. o gives what the row does not: Special, Extra, Now, Limits.
+func (r Row) Encode(tok *tokenizer.Tokenizer, t *Template, o Options) (Encoded, error) {
+	e, err := r.encode(tok, t, o)
+	if err != nil {
+		return Encoded{}, err
+	}
+	if e.Learned() == 0 {
+		return Encoded{}, hint.Errorf("a conversation needs an assistant message, and input_ids a label that is not -100",
+			"nothing to learn: no token has a label")
+	}
+	return e, nil
+}
+
+func (r Row) encode(tok *tokenizer.Tokenizer, t *Template, o Options) (Encoded, error) {
+	switch {
+	case r.Layout == Tokenized:
+		e := Encoded{IDs: r.InputIDs, Labels: r.Labels, Mask: make([]bool, len(r.Labels))}
+		for i, l := range r.Labels {
+			e.Mask[i] = l != NoLabel
+		}
+		return e, nil
+	case r.Messages == nil:
+		return r.encodeTexts(tok)
+	case t == nil:
+		return Encoded{}, hint.Errorf("give a chat template, or rows with prompt and completion as texts",
+			"layout %q needs a chat template and the tokenizer has none", r.Layout)
+	}
+	o.Messages = r.Messages
+	if r.Tools != nil {
+		o.Tools = json.RawMessage(r.Tools)
+	}
+	return t.Encode(tok, o, r.Learn)
+}
+
+// encodeTexts is prompt and completion as one text; the completion and eos are learned.
+func (r Row) encodeTexts(tok *tokenizer.Tokenizer) (Encoded, error) {
+	text := r.Prompt + r.Completion
+	e := tok.EncodeOptions(text, tokenizer.EncodeOptions{AddSpecial: true, Offsets: true})
+	from := utf8.RuneCountInString(r.Prompt)
+	mask := maskTokens(e.Offsets, []Span{{Start: from, End: utf8.RuneCountInString(text)}})
+	eos := tok.Config().EOS
+	id, ok := tok.ID(eos)
+	if eos != "" && !ok {
+		return Encoded{}, fmt.Errorf("eos_token %q is not in the vocabulary", eos)
+	}
+	if n := len(e.IDs); ok && eos != "" && (n == 0 || e.IDs[n-1] != id) {
+		e.IDs, mask = append(e.IDs, id), append(mask, true)
+	} else if ok && n > 0 && e.IDs[n-1] == id {
+		mask[n-1] = true
+	}
+	return encoded(text, e.IDs, mask), nil
 }
