@@ -37,6 +37,8 @@ type worker struct {
 	names   []string
 	spans   []span
 	offsets bool
+	cache   wordCache
+	key     []byte
 }
 
 // maxIdle bounds the workers, and so the word caches, that are kept.
@@ -205,6 +207,10 @@ func (t *Tokenizer) encode(w *worker, text string, plainSpecial bool) {
 			w.add(t.raw.tokens[p.token].ID, text[p.start:p.end], span{int32(p.start), int32(p.end)})
 			continue
 		}
+		if t.words != nil && t.beforeWords == nil && t.afterNormalizer.starts == 0 && !w.offsets {
+			t.encodeWords(w, text[p.start:p.end], p.start)
+			continue
+		}
 		track := w.offsets || t.trackFirst && p.start == 0
 		n := newNormalized(text[p.start:p.end], p.start, track)
 		if t.normalizer != nil {
@@ -236,17 +242,23 @@ func (w *worker) add(id int32, name string, s span) {
 
 // encodeSection encodes what lies between two added tokens.
 func (t *Tokenizer) encodeSection(w *worker, n *normalized) {
-	if n.text == "" {
+	switch {
+	case n.text == "":
+		return
+	case t.words != nil && !w.offsets:
+		t.encodeWords(w, n.text, int(n.origin))
 		return
 	}
 	for _, p := range t.split(w, n) {
+		if !w.offsets {
+			t.encodeWord(w, p.text)
+			continue
+		}
 		w.tokens = t.model.tokenize(w.tokens[:0], p.text, t.feedBytes)
 		for _, k := range w.tokens {
 			w.ids = append(w.ids, k.id)
-			if w.offsets {
-				w.names = append(w.names, t.nameOf(k, p.text))
-				w.spans = append(w.spans, p.source(int(k.start), int(k.end)))
-			}
+			w.names = append(w.names, t.nameOf(k, p.text))
+			w.spans = append(w.spans, p.source(int(k.start), int(k.end)))
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestHFEncodings(t *testing.T) {
 				rows++
 				where := row.ID + " " + row.Kind + " unicode " + row.Unicode
 				if got := tok.Encode(row.Text); !slices.Equal(got, row.IDs) {
-					t.Errorf("%s: Encode(%.80q)\n got %.200v\nwant %.200v", where, row.Text, got, row.IDs)
+					t.Errorf("%s: Encode(%.80q)\n got %v\nwant %v", where, row.Text, got, row.IDs)
 					return
 				}
 				e := tok.EncodeOptions(row.Text, tokenizer.EncodeOptions{Offsets: true})

@@ -22,8 +22,10 @@ type Tokenizer struct {
 	normalizer           normalizer
 	pre                  []preTokenizer
 	model                model
-	feedBytes            bool // pieces of text go to the model as bytes, not in the byte alphabet
-	trackFirst           bool // what comes first in the text can only be known with alignment
+	feedBytes            bool       // pieces of text go to the model as bytes, not in the byte alphabet
+	trackFirst           bool       // what comes first in the text can only be known with alignment
+	words                *words     // the short way, or nil
+	beforeWords          normalizer // of the normalizer, what comes before the short way
 	post                 *postProcessor
 	decoders             []decoder
 	native               nativeEncoder
@@ -85,6 +87,7 @@ func New(d *Definition) (*Tokenizer, error) {
 	}
 	t.arrangeBytes()
 	t.compileAdded()
+	t.words, t.beforeWords = t.findWords()
 	if d.SentencePiece != nil {
 		if t.native, err = newSPEncoder(d); err != nil {
 			return nil, err

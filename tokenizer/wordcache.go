@@ -1,0 +1,106 @@
+package tokenizer
+
+// wordCache remembers the ids of words, because words repeat: in prose nineteen of
+// twenty have been seen shortly before. It is a table of two-way sets in which the
+// newer word stays; words or results too long for a slot are not kept. It grows with
+// use up to maxCacheSlots.
+//
+// It belongs to one worker, so that a look-up takes no lock.
+type wordCache struct {
+	slots   []cacheSlot
+	shift   uint8 // of a hash, to get a set
+	entered int   // since the table grew
+}
+
+// cacheSlot is two cache lines of 64 bytes.
+type cacheSlot struct {
+	tag   uint32
+	size  uint8 // of key; 0 is an empty slot
+	count uint8 // of ids
+	key   [cacheKey]byte
+	ids   [cacheIDs]int32
+}
+
+const (
+	cacheKey = 58
+	cacheIDs = 16
+
+	minCacheSlots = 1 << 9
+	maxCacheSlots = 1 << 15 // 4 MB
+)
+
+// hashWord is a multiplicative hash of eight bytes at a time; the high bits are good.
+func hashWord(s string) uint64 {
+	const k = 0x9E3779B97F4A7C15
+	h := uint64(len(s)) * k
+	for len(s) >= 8 {
+		h ^= uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		h *= k
+		h ^= h >> 29
+		s = s[8:]
+	}
+	if len(s) >= 4 {
+		h ^= uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24
+		h *= k
+		h ^= h >> 29
+		s = s[4:]
+	}
+	for i := range len(s) {
+		h ^= uint64(s[i]) << (8 * i)
+	}
+	h *= k
+	h ^= h >> 32
+	return h * k
+}
+
+// find returns the slot of a word, or nil.
+func (c *wordCache) find(hash uint64, word string) *cacheSlot {
+	if len(c.slots) == 0 || len(word) > cacheKey {
+		return nil
+	}
+	set := hash >> c.shift << 1
+	tag := uint32(hash)
+	s := &c.slots[set]
+	if s.tag == tag && int(s.size) == len(word) && string(s.key[:len(word)]) == word {
+		return s
+	}
+	s = &c.slots[set+1]
+	if s.tag == tag && int(s.size) == len(word) && string(s.key[:len(word)]) == word {
+		return s
+	}
+	return nil
+}
+
+// put enters a word that find did not find.
+func (c *wordCache) put(hash uint64, word string, ids []int32) {
+	if len(word) == 0 || len(word) > cacheKey || len(ids) > cacheIDs {
+		return
+	}
+	if c.entered >= len(c.slots) && len(c.slots) < maxCacheSlots {
+		c.grow()
+	}
+	c.entered++
+	set := hash >> c.shift << 1
+	c.slots[set+1] = c.slots[set]
+	s := &c.slots[set]
+	s.tag, s.size, s.count = uint32(hash), uint8(len(word)), uint8(len(ids))
+	copy(s.key[:], word)
+	copy(s.ids[:], ids)
+}
+
+func (c *wordCache) grow() {
+	old := c.slots
+	n := max(minCacheSlots, 4*len(old))
+	c.slots, c.entered = make([]cacheSlot, n), 0
+	c.shift = 65
+	for ; n > 1; n >>= 1 {
+		c.shift--
+	}
+	for i := range old {
+		if s := &old[i]; s.size > 0 {
+			word := string(s.key[:s.size])
+			c.put(hashWord(word), word, s.ids[:s.count])
+		}
+	}
+}
