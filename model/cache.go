@@ -50,6 +50,9 @@ func (m *Model) NewCache(slots, capacity int) (*Cache, error) {
 // Len returns the number of tokens in a slot.
 func (c *Cache) Len(slot int) int { return c.lens[slot] }
 
+// Slots returns the number of slots.
+func (c *Cache) Slots() int { return len(c.lens) }
+
 // Capacity returns the number of tokens that a slot can hold.
 func (c *Cache) Capacity() int { return c.capacity }
 

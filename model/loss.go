@@ -1,6 +1,9 @@
 package model
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // logitBudget is how many logits exist at a time (64 MiB): logits of B·T x V never do.
 const logitBudget = 1 << 24
@@ -105,4 +108,24 @@ func (m *Model) Logits(dst, h []float32) {
 	if limit := float32(m.Config.FinalLogitSoftcapping); limit > 0 {
 		softcap(dst[:n*v], limit)
 	}
+}
+
+// NLL writes to dst the negative log-likelihood in nats of targets (n) under the n rows of
+// final hidden states h, as [Model.Extend] returns them.
+func (m *Model) NLL(dst []float64, h []float32, targets []int32) error {
+	w, n := &m.work, len(targets)
+	if len(h) != n*m.Config.HiddenSize || len(dst) != n {
+		return fmt.Errorf("nll of %d targets: %d hidden values and %d places, want %d and %d", n, len(h), len(dst), n*m.Config.HiddenSize, n)
+	}
+	w.rows = grow(w.rows, n)
+	for i, id := range targets {
+		if id < 0 || int(id) >= m.Config.VocabSize {
+			return m.badID("targets", 0, i, id)
+		}
+		w.rows[i] = int32(i)
+	}
+	w.seqs.n, w.seqs.targets, w.nll = n, append(w.seqs.targets[:0], targets...), grow(w.nll, n)
+	m.headLoss(h, nil, 0, false)
+	copy(dst, w.nll)
+	return nil
 }
