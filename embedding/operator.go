@@ -23,7 +23,7 @@ type Operator struct {
 	tokens  []int32 // the token that row i stands for
 	start   []int32
 	ids     []int32
-	weights []float64 // one for each id; nil for equal weights
+	weights []float64 // one for each id, 0 for a row of equal weights; nil if all are such
 	combine Combine
 	penalty float64 // divides a row of one id, unless its token is special; 0 or 1 for none
 	special []bool  // by row; nil without penalty
@@ -63,9 +63,7 @@ func Occurrences(c *vocab.Conversion, counts map[int32]map[int32]float64) (*Oper
 		if len(of) == 0 || c.How(int(id)) == vocab.ByName {
 			ids := c.IDs(int(id))
 			op.append(id, ids)
-			for range ids {
-				op.weights = append(op.weights, 1/float64(len(ids)))
-			}
+			op.weights = append(op.weights, make([]float64, len(ids))...)
 			continue
 		}
 		var ids []int32
@@ -136,6 +134,9 @@ func (op *Operator) MaxID() int32 {
 	return slices.Max(op.ids)
 }
 
+// weighted reports whether a row has weights of its own.
+func (op *Operator) weighted(row int) bool { return op.weights != nil && op.weights[op.start[row]] > 0 }
+
 // divisor returns what a row is divided by beside the number of its ids.
 func (op *Operator) divisor(row int) float64 {
 	if op.penalty == 0 || op.special[row] || op.start[row+1]-op.start[row] != 1 {
@@ -178,7 +179,7 @@ func (op *Operator) Rows(dst []float64, e tensor.View, from, n int) {
 func (op *Operator) combined(out []float64, e tensor.View, row int) {
 	a, b := op.start[row], op.start[row+1]
 	clear(out)
-	if op.weights != nil {
+	if op.weighted(row) {
 		for k := a; k < b; k++ {
 			addScaled(out, e.Row(int(op.ids[k])), e.DType, op.weights[k])
 		}
@@ -189,38 +190,6 @@ func (op *Operator) combined(out []float64, e tensor.View, row int) {
 	}
 	if op.combine == Mean {
 		scale(out, 1/float64(b-a))
-	}
-}
-
-// RoundedRows is Rows as the authors' code computes them: sums in float32, and every
-// row rounded to the dtype of e before it is widened.
-func (op *Operator) RoundedRows(dst []float64, e tensor.View, from, n int) {
-	d := e.Cols()
-	sum, one := make([]float32, d), make([]float32, d)
-	raw := make([]byte, d*e.DType.Size())
-	for i := range n {
-		row := from + i
-		a, b := op.start[row], op.start[row+1]
-		clear(sum)
-		for k := a; k < b; k++ {
-			tensor.Decode32(one, e.Row(int(op.ids[k])), e.DType)
-			w := float32(1)
-			if op.weights != nil && b-a > 1 {
-				w = float32(op.weights[k])
-			}
-			for j, x := range one {
-				sum[j] += w * x
-			}
-		}
-		div := float32(op.divisor(row))
-		if op.weights == nil && op.combine == Mean {
-			div *= float32(b - a)
-		}
-		for j := range sum {
-			sum[j] /= div
-		}
-		tensor.Encode32(raw, sum, e.DType)
-		tensor.Decode64(dst[i*d:(i+1)*d], raw, e.DType)
 	}
 }
 

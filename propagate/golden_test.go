@@ -260,11 +260,11 @@ func ulps(d tensor.DType, a, b float64) float64 {
 	if !sixteenBits(d) {
 		return math.Abs(a-b) / tolOut32
 	}
-	unit := math.Max(math.Abs(a), math.Abs(b)) * 2 * d.UnitRoundoff()
-	if unit == 0 || a == b {
+	if a == b {
 		return 0
 	}
-	return math.Abs(a-b) / unit
+	_, exp := math.Frexp(math.Max(math.Abs(a), math.Abs(b)))
+	return math.Abs(a-b) / math.Ldexp(4*d.UnitRoundoff(), exp-1)
 }
 
 type soundModule struct {
