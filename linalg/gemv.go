@@ -82,7 +82,7 @@ func (g *gemv) do(threads, m, k, lda, size int, x, y []float32) {
 		m = 0
 	}
 	g.m, g.k, g.lda, g.x, g.y = m, k, lda, x[:k], y[:m]
-	g.span = max(1, unitBytes/max(1, k*size))
+	g.span = max(4, unitBytes/max(1, k*size)&^3)
 	units := (m + g.span - 1) / g.span
 	if units < 4 {
 		threads = 1
@@ -95,24 +95,55 @@ func (g *gemv) do(threads, m, k, lda, size int, x, y []float32) {
 func (g *gemv) rows(_, unit int) {
 	lo, hi := unit*g.span, min((unit+1)*g.span, g.m)
 	k := g.k
-	switch {
-	case g.f32 != nil:
-		for i := lo; i < hi; i++ {
-			g.y[i] = SDOT(g.f32[i*g.lda:i*g.lda+k], g.x)
-		}
-	case g.bf16 != nil:
-		for i := lo; i < hi; i++ {
-			g.y[i] = SDOTBF16(g.bf16[i*g.lda:i*g.lda+k], g.x)
-		}
-	case g.groups == 1:
-		for i := lo; i < hi; i++ {
-			g.y[i] = g.scale[i] * dotInt8(g.int8[i*g.lda:i*g.lda+k], g.x)
-		}
-	default:
-		for i := lo; i < hi; i++ {
-			g.y[i] = dotInt8Groups(g.int8[i*g.lda:i*g.lda+k], g.scale[i*g.groups:(i+1)*g.groups], g.x)
+	i := lo
+	for ; i+4 <= hi && g.rows4(i); i += 4 {
+	}
+	for ; i < hi; i++ {
+		at := i * g.lda
+		switch {
+		case g.f32 != nil:
+			g.y[i] = SDOT(g.f32[at:at+k], g.x)
+		case g.bf16 != nil:
+			g.y[i] = SDOTBF16(g.bf16[at:at+k], g.x)
+		case g.groups == 1:
+			g.y[i] = g.scale[i] * dotInt8(g.int8[at:at+k], g.x)
+		default:
+			g.y[i] = dotInt8Groups(g.int8[at:at+k], g.scale[i*g.groups:(i+1)*g.groups], g.x)
 		}
 	}
+}
+
+// rows4 computes 4 elements of y from row i on; false if there is no kernel for it.
+func (g *gemv) rows4(i int) bool {
+	y, at := g.y[i:i+4], i*g.lda
+	end := at + 3*g.lda + g.k
+	var done int
+	switch {
+	case g.f32 != nil:
+		done = fastRows4(g.f32[at:end], g.lda, g.x, y)
+	case g.bf16 != nil:
+		done = fastRows4BF16(g.bf16[at:end], g.lda, g.x, y)
+	case g.groups > 1:
+		done = fastRows4Int8(g.int8[at:end], g.lda, g.scale[i*g.groups:(i+4)*g.groups], g.groups, g.x, y)
+	}
+	if done == 0 {
+		return false
+	}
+	if done == g.k {
+		return true
+	}
+	for r := range y { // the last columns
+		from, to := at+r*g.lda+done, at+r*g.lda+g.k
+		switch {
+		case g.f32 != nil:
+			y[r] += dotPlain(g.f32[from:to], g.x[done:])
+		case g.bf16 != nil:
+			y[r] += SDOTBF16(g.bf16[from:to], g.x[done:])
+		default:
+			y[r] += dotInt8Groups(g.int8[from:to], g.scale[(i+r+1)*g.groups-1:(i+r+1)*g.groups], g.x[done:])
+		}
+	}
+	return true
 }
 
 func dotInt8(a []int8, x []float32) float32 {

@@ -23,15 +23,14 @@ type Solution struct {
 
 // solution makes a Solution of X = W - I, which it takes over.
 func (n *NormalEquations) solution(target int, x []float64, method string, rank int, tau, hi, lo float64) *Solution {
+	var residual float64
+	if method == "cholesky" { // A X = B, so tr(XᵀAX) is tr(XᵀB)
+		residual = math.Sqrt(max(0, n.DD[target]-DDOT(x, n.B[target])))
+	} else {
+		residual = n.residual(target, x)
+	}
 	s := newSolution(n.Dim, n.Rows, x, method, rank, tau, hi, lo)
-	// ||S X - D|| through A; see Residual.
-	for i := range n.Dim {
-		x[i*n.Dim+i]--
-	}
-	s.setResidual(n.residual(target, x), n.GG[target])
-	for i := range n.Dim {
-		x[i*n.Dim+i]++
-	}
+	s.setResidual(residual, n.GG[target])
 	return s
 }
 

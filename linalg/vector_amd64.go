@@ -24,6 +24,15 @@ func daxpyAVX2(n int, alpha float64, x, y *float64)
 //go:noescape
 func drotAVX2(n int, cos, sin float64, x, y *float64)
 
+//go:noescape
+func sgemv4AVX2(n int, a *float32, lda int, x, y *float32)
+
+//go:noescape
+func sgemv4BF16AVX2(n int, a *uint16, lda int, x, y *float32)
+
+//go:noescape
+func sgemv4Int8AVX2(groups int, a *int8, lda int, x, y, scale *float32, groupsPerRow int)
+
 // The fast… functions do a leading part of the vectors and return its length (and
 // sum), 0 where there is no assembly; the caller does the rest in plain Go.
 
@@ -82,6 +91,33 @@ func fastDROT(cos, sin float64, x, y []float64) (done int) {
 	if n := len(x) &^ 3; hasAVX2 && n > 0 {
 		drotAVX2(n, cos, sin, &x[0], &y[0])
 		return n
+	}
+	return 0
+}
+
+// The fastRows4 functions give the products of 4 rows of a with a leading part of
+// x, whose length they return.
+
+func fastRows4(a []float32, lda int, x, y []float32) (done int) {
+	if n := len(x) &^ 7; hasAVX2 && n > 0 {
+		sgemv4AVX2(n, &a[0], lda, &x[0], &y[0])
+		return n
+	}
+	return 0
+}
+
+func fastRows4BF16(a []uint16, lda int, x, y []float32) (done int) {
+	if n := len(x) &^ 7; hasAVX2 && n > 0 {
+		sgemv4BF16AVX2(n, &a[0], lda, &x[0], &y[0])
+		return n
+	}
+	return 0
+}
+
+func fastRows4Int8(a []int8, lda int, scale []float32, groups int, x, y []float32) (done int) {
+	if n := len(x) / Int8Group; hasAVX2 && n > 0 {
+		sgemv4Int8AVX2(n, &a[0], lda, &x[0], &y[0], &scale[0], groups)
+		return n * Int8Group
 	}
 	return 0
 }

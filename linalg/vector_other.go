@@ -12,3 +12,9 @@ func fastSAXPY(alpha float32, x, y []float32) (done int)                      { 
 func fastDDOT(x, y []float64) (sum float64, done int)                         { return 0, 0 }
 func fastDAXPY(alpha float64, x, y []float64) (done int)                      { return 0 }
 func fastDROT(cos, sin float64, x, y []float64) (done int)                    { return 0 }
+
+func fastRows4(a []float32, lda int, x, y []float32) (done int)    { return 0 }
+func fastRows4BF16(a []uint16, lda int, x, y []float32) (done int) { return 0 }
+func fastRows4Int8(a []int8, lda int, scale []float32, groups int, x, y []float32) (done int) {
+	return 0
+}
