@@ -27,11 +27,13 @@ var allowed = map[string][]string{
 	"tokenizer/trainer": {"tokenizer"},
 
 	// Level 1
-	"linalg":     {"tensor"},
-	"checkpoint": {"tensor"},
-	"vocab":      {"tokenizer", "tokenizer/trainer"},
-	"corpus":     {"tokenizer"},
-	"chat":       {"tokenizer"},
+	"linalg":         {"tensor"},
+	"checkpoint":     {"tensor"},
+	"vocab":          {"tokenizer"},
+	"vocab/scenario": {"tokenizer"},
+	"corpus":         {"tokenizer"},
+	"chat":           {"tokenizer", "chat/jinja"},
+	"chat/jinja":     {},
 
 	// Level 2
 	"embedding": {"tensor", "linalg", "vocab", "tokenizer"},

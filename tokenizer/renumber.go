@@ -71,6 +71,10 @@ func (d *Definition) Renumber(to func(old int32) (int32, bool)) error {
 	return nil
 }
 
+// MergesFromScores replaces the merges by those that SentencePiece makes of the pieces: all
+// pairs whose joined text is a piece, by falling score.
+func (d *Definition) MergesFromScores() { d.Model.Merges = mergesByScore(d.Model.Pieces) }
+
 // renumberPostProcessor maps the ids of TemplateProcessing, RobertaProcessing and BertProcessing.
 func renumberPostProcessor(raw json.RawMessage, to func(int32) (int32, bool)) (json.RawMessage, error) {
 	if len(raw) == 0 || string(raw) == "null" {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"lep/internal/atomic"
 )
 
 // printJSON writes v as one line of JSON on standard output.
@@ -73,4 +75,17 @@ func (a *app) progress(what, unit string) (update func(done, total int64), done 
 		}
 		a.notef("%s", line)
 	}, func() {}
+}
+
+// writeDir writes a result folder whole or not at all.
+func (a *app) writeDir(path string, write func(dir string) error) error {
+	d, err := atomic.NewDir(path, a.force)
+	if err != nil {
+		return err
+	}
+	defer d.Abort()
+	if err := write(d.Path()); err != nil {
+		return err
+	}
+	return d.Commit()
 }

@@ -3,7 +3,9 @@ package scenario
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"lep/tokenizer"
@@ -167,20 +169,28 @@ func ExtendWords(base *tokenizer.Definition, words []Word, opts ExtendOptions) (
 	default:
 		return nil, fmt.Errorf("merges %q: want %s, %s or %s", rule, AutoMerges, LearnedMerges, AllSplits)
 	}
-	entries, leftOut := admit(tok, words, opts.KeepDead)
+	d := base.Clone()
+	room := math.MaxInt
 	if opts.Size > 0 {
-		room := opts.Size - int(size(base))
-		if room <= 0 {
+		if room = opts.Size - int(size(base)); room <= 0 {
 			return nil, fmt.Errorf("size %d: the base has %d tokens already", opts.Size, size(base))
 		}
-		table := newTable(base)
+	}
+	if !tok.ByteLevel() {
+		room -= addCharacters(d, words, room)
+		if tok, err = compile(d); err != nil {
+			return nil, err
+		}
+	}
+	entries, leftOut := admit(tok, words, opts.KeepDead)
+	if opts.Size > 0 {
+		table := newTable(d)
 		entries = entries[:fitting(entries, room, func(raw string) bool {
 			s, _ := tok.FromBytes([]byte(raw))
 			_, ok := table.ids[s]
 			return ok
 		})]
 	}
-	d := base.Clone()
 	appendLearned(d, spell(tok, learn(entries)), rule == AllSplits)
 	r, err := finish(Extension, base, d)
 	if err != nil {
@@ -189,6 +199,37 @@ func ExtendWords(base *tokenizer.Definition, words []Word, opts ExtendOptions) (
 	r.LeftOut = leftOut
 	r.Unreachable, err = unreachable(d, r.OldIDs)
 	return r, err
+}
+
+// addCharacters gives the characters of the words that the base only knows as bytes a piece
+// each, at most room of them, and returns how many. Their scores come last, as SentencePiece's do.
+func addCharacters(d *tokenizer.Definition, words []Word, room int) int {
+	t := newTable(d)
+	lowest := lowestScore(d)
+	n := 0
+	for _, w := range words {
+		for _, c := range strings.ReplaceAll(w.Text, " ", "▁") {
+			if n == room {
+				return n
+			}
+			if _, ok := t.ids[string(c)]; !ok {
+				n++
+				t.add(string(c), lowest-float64(n))
+			}
+		}
+	}
+	return n
+}
+
+// lowestScore is that of the last ordinary piece; Mistral's runs of blanks have -1e9.
+func lowestScore(d *tokenizer.Definition) float64 {
+	lowest := 0.0
+	for _, p := range d.Model.Pieces {
+		if p.Score > -1e8 {
+			lowest = min(lowest, p.Score)
+		}
+	}
+	return lowest
 }
 
 // compile builds the tokenizer that tokenizer.json describes, whatever native file the
@@ -250,14 +291,13 @@ func spell(tok *tokenizer.Tokenizer, merges []learnedMerge) []learnedMerge {
 // merges behind the base's. A merge that the base has is not repeated.
 func appendLearned(d *tokenizer.Definition, learned []learnedMerge, allSplits bool) {
 	t := newTable(d)
-	lowest, first := 0.0, t.end
-	for _, p := range d.Model.Pieces {
-		if p.Score > -1e8 { // Mistral's runs of blanks have -1e9
-			lowest = min(lowest, p.Score)
-		}
-	}
+	lowest, first := lowestScore(d), t.end
 	for _, m := range learned {
 		t.add(m.left+m.right, lowest-1-float64(t.end-first))
+	}
+	if d.SentencePiece != nil { // its merges are what its scores say
+		d.MergesFromScores()
+		return
 	}
 	have := make(map[pair]bool, len(d.Model.Merges))
 	for _, m := range d.Model.Merges {

@@ -108,6 +108,32 @@ func sameBytes(base, next *tokenizer.Definition) ([]int32, error) {
 	return out, nil
 }
 
+// Config returns the base's tokenizer_config for the result. Where the class would rebuild
+// the tokenizer by rules of its own and not read tokenizer.json (Llama's does: it orders
+// merges by id and knows no Unigram), the class that reads the file as it stands takes its place.
+func (r *Result) Config(base *tokenizer.Config) *tokenizer.Config {
+	c := base.Clone()
+	if class := c.Text("tokenizer_class"); class == "LlamaTokenizer" || class == "LlamaTokenizerFast" {
+		_ = c.Set("tokenizer_class", "PreTrainedTokenizerFast") // a string always marshals
+		for _, key := range []string{"add_prefix_space", "legacy", "sp_model_kwargs"} {
+			c.Delete(key)
+		}
+	}
+	return c
+}
+
+// After makes r, which was built on the vocabulary that first left of base, a result over
+// base itself: the scenario is Optimization, old ids are base's.
+func (r *Result) After(first *Result, base *tokenizer.Definition) {
+	for i, mid := range r.OldIDs {
+		if mid >= 0 {
+			r.OldIDs[i] = first.OldIDs[mid]
+		}
+	}
+	r.Scenario = Optimization
+	r.Cut = len(base.Model.Pieces) - r.Kept
+}
+
 // File is lep_vocab.json, which every vocabulary folder that lep makes holds.
 type File struct {
 	Scenario Name     `json:"scenario"`

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lep/linalg"
+)
+
+type blasInfo struct {
+	Name        string  `json:"name"`
+	Chosen      bool    `json:"chosen"`
+	Found       bool    `json:"found"`
+	Detail      string  `json:"detail,omitempty"`
+	SGEMMGFLOPS float64 `json:"sgemm_gflops,omitempty"`
+	DGEMMGFLOPS float64 `json:"dgemm_gflops,omitempty"`
+}
+
+type doctorReport struct {
+	Version versionInfo `json:"version"`
+	CPUs    int         `json:"cpus"`
+	Threads int         `json:"threads"`
+	BLAS    []blasInfo  `json:"blas"`
+}
+
+func (a *app) doctorCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Show what this machine offers: processors, linear algebra libraries and their measured speed",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			r := doctorReport{Version: currentVersion(), CPUs: runtime.NumCPU(), Threads: a.threads}
+			chosen, err := linalg.Open(a.blas, a.threads)
+			if err != nil {
+				return err
+			}
+			for _, name := range linalg.Names {
+				if name == "auto" {
+					continue
+				}
+				info := blasInfo{Name: name, Chosen: name == chosen.Name()}
+				if b, err := linalg.Open(name, a.threads); err != nil {
+					info.Detail = err.Error()
+				} else {
+					info.Found = true
+					info.SGEMMGFLOPS, info.DGEMMGFLOPS = gflops(b)
+				}
+				r.BLAS = append(r.BLAS, info)
+			}
+			if a.json {
+				return a.printJSON(r)
+			}
+			fmt.Fprintf(a.out, "lep %s, %s, %s/%s, %d processors, %d threads used\n\n", r.Version.Version, r.Version.Go,
+				r.Version.OS, r.Version.Arch, r.CPUs, r.Threads)
+			rows := [][]string{{"linear algebra", "float32 GFLOPS", "float64 GFLOPS", ""}}
+			for _, b := range r.BLAS {
+				if !b.Found {
+					rows = append(rows, []string{b.Name, "-", "-", b.Detail})
+					continue
+				}
+				mark := ""
+				if b.Chosen {
+					mark = "<- --blas " + a.blas
+				}
+				rows = append(rows, []string{b.Name, fmt.Sprintf("%.0f", b.SGEMMGFLOPS), fmt.Sprintf("%.0f", b.DGEMMGFLOPS), mark})
+			}
+			return a.table(rows)
+		},
+	}
+}
+
+// gflops measures products of 1024 x 1024 matrices: the best of three.
+func gflops(b linalg.BLAS) (single, double float64) {
+	const n = 1024
+	r := rand.New(rand.NewPCG(1, 2))
+	x64, c64 := make([]float64, n*n), make([]float64, n*n)
+	x32, c32 := make([]float32, n*n), make([]float32, n*n)
+	for i := range x64 {
+		x64[i] = r.Float64() - 0.5
+		x32[i] = float32(x64[i])
+	}
+	best := func(f func()) float64 {
+		fastest := time.Duration(1 << 62)
+		for range 3 {
+			start := time.Now()
+			f()
+			fastest = min(fastest, time.Since(start))
+		}
+		return 2 * n * n * n / fastest.Seconds() / 1e9
+	}
+	single = best(func() { b.SGEMM(false, false, n, n, n, 1, x32, n, x32, n, 0, c32, n) })
+	double = best(func() { b.DGEMM(false, false, n, n, n, 1, x64, n, x64, n, 0, c64, n) })
+	return single, double
+}

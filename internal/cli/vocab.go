@@ -1,0 +1,268 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lep/checkpoint"
+	"lep/internal/hint"
+	"lep/tokenizer"
+)
+
+func (a *app) vocabCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "vocab",
+		Short: "Look at, compare, convert and run vocabularies",
+	}
+	cmd.AddCommand(a.vocabEncodeCmd(), a.vocabDecodeCmd(), a.vocabConvertCmd(),
+		a.vocabExtendCmd(), a.vocabReplaceCmd(), a.vocabOptimizeCmd())
+	return cmd
+}
+
+// openTokenizer opens a folder, a hub id or a tokenizer file.
+func openTokenizer(path string) (*tokenizer.Tokenizer, error) {
+	if _, err := os.Stat(path); err != nil {
+		dir, resolveErr := checkpoint.Resolve(path)
+		if resolveErr != nil {
+			return nil, resolveErr
+		}
+		path = dir
+	}
+	return tokenizer.Open(path)
+}
+
+type encodedLine struct {
+	IDs     []int32  `json:"ids"`
+	Tokens  []string `json:"tokens"`
+	Offsets [][2]int `json:"offsets"`
+}
+
+func (a *app) vocabEncodeCmd() *cobra.Command {
+	var path, data string
+	var special, plain bool
+	cmd := &cobra.Command{
+		Use:   "encode --tokenizer T",
+		Short: "Cut lines of text into tokens",
+		Long: `Cut lines of text into tokens. Reads plain lines and prints ids; with --json reads lines {"text": …} and writes
+{"ids": […], "tokens": […], "offsets": [[start, end], …]}, offsets in Unicode code points.
+T is a folder, a hub id, a tokenizer.json, a SentencePiece .model, a tiktoken or a tekken file.`,
+		Example: "  echo 'Привет, мир' | lep vocab encode --tokenizer mistralai/Mistral-7B-v0.1",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			t, err := openTokenizer(path)
+			if err != nil {
+				return err
+			}
+			opts := tokenizer.EncodeOptions{AddSpecial: special, PlainSpecial: plain, Offsets: a.json}
+			return a.eachLine(data, func(line []byte) (any, error) {
+				text := string(line)
+				if a.json {
+					var in struct{ Text *string }
+					if err := json.Unmarshal(line, &in); err != nil {
+						return nil, err
+					}
+					if in.Text == nil {
+						return nil, errors.New(`field "text" is missing`)
+					}
+					text = *in.Text
+				}
+				e := t.EncodeOptions(text, opts)
+				if !a.json {
+					return joinIDs(e.IDs), nil
+				}
+				return encodedLine{notNil(e.IDs), notNil(e.Tokens), notNil(e.Offsets)}, nil
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&path, "tokenizer", "", "tokenizer folder, file or hub id")
+	f.StringVar(&data, "data", "-", "file of lines, - for standard input")
+	f.BoolVar(&special, "special", false, "add the special tokens that the tokenizer puts around a text")
+	f.BoolVar(&plain, "plain-special", false, "take special tokens that stand in the text as plain text")
+	cobra.CheckErr(cmd.MarkFlagRequired("tokenizer"))
+	return cmd
+}
+
+func (a *app) vocabDecodeCmd() *cobra.Command {
+	var path, data string
+	var skip bool
+	cmd := &cobra.Command{
+		Use:   "decode --tokenizer T",
+		Short: "Join tokens to text again",
+		Long: `Join tokens to text again. Reads lines of ids and prints text; with --json reads lines {"ids": […]} and writes
+{"text": …}.`,
+		Example: "  echo '1 2 3' | lep vocab decode --tokenizer ./model",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			t, err := openTokenizer(path)
+			if err != nil {
+				return err
+			}
+			decode := t.Decode
+			if skip {
+				decode = t.DecodeSkip
+			}
+			return a.eachLine(data, func(line []byte) (any, error) {
+				ids, err := a.readIDs(line, t.Size())
+				if err != nil || !a.json {
+					return decode(ids), err
+				}
+				return struct {
+					Text string `json:"text"`
+				}{decode(ids)}, nil
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&path, "tokenizer", "", "tokenizer folder, file or hub id")
+	f.StringVar(&data, "data", "-", "file of lines, - for standard input")
+	f.BoolVar(&skip, "skip-special", false, "leave special tokens out of the text")
+	cobra.CheckErr(cmd.MarkFlagRequired("tokenizer"))
+	return cmd
+}
+
+func (a *app) readIDs(line []byte, size int) ([]int32, error) {
+	var in struct{ IDs []int32 }
+	if a.json {
+		if err := json.Unmarshal(line, &in); err != nil {
+			return nil, err
+		}
+		if in.IDs == nil {
+			return nil, errors.New(`field "ids" is missing`)
+		}
+	} else {
+		for word := range strings.FieldsSeq(string(line)) {
+			id, err := strconv.ParseInt(word, 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("%q is no token id", word)
+			}
+			in.IDs = append(in.IDs, int32(id))
+		}
+	}
+	for _, id := range in.IDs {
+		if id < 0 || int(id) >= size {
+			return nil, fmt.Errorf("id %d is outside the vocabulary (%d ids)", id, size)
+		}
+	}
+	return in.IDs, nil
+}
+
+func (a *app) vocabConvertCmd() *cobra.Command {
+	var path, out string
+	cmd := &cobra.Command{
+		Use:   "convert --tokenizer T --out DIR",
+		Short: "Write a tokenizer in every format that can express it",
+		Long: `Write a tokenizer in every format that can express it: tokenizer.json with its two side files, and SentencePiece
+.model or tiktoken ranks where the result encodes alike.`,
+		Example: "  lep vocab convert --tokenizer tokenizer.model --out hf-tokenizer",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			t, err := openTokenizer(path)
+			if err != nil {
+				return err
+			}
+			var notes []string
+			err = a.writeDir(out, func(dir string) (err error) {
+				notes, err = tokenizer.WriteFolder(dir, t.Definition(), t.Config())
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			for _, n := range notes {
+				a.notef("note: %s", n)
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"out": out, "notes": notNil(notes)})
+			}
+			_, err = fmt.Fprintln(a.out, out)
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&path, "tokenizer", "", "tokenizer folder, file or hub id")
+	f.StringVar(&out, "out", "", "folder to write")
+	cobra.CheckErr(cmd.MarkFlagRequired("tokenizer"))
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	return cmd
+}
+
+// eachLine calls work with every line of a file (or standard input) and prints
+// what it returns, as JSON or as text. It writes through when the input pauses, so
+// that another program can talk to it line by line.
+func (a *app) eachLine(path string, work func(line []byte) (any, error)) error {
+	in, name := a.in, "standard input"
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in, name = f, path
+	}
+	r := bufio.NewReaderSize(in, 1<<16)
+	w := bufio.NewWriter(a.out)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for n := 1; ; n++ {
+		line, err := r.ReadBytes('\n')
+		if len(line) == 0 && err != nil {
+			if errors.Is(err, io.EOF) {
+				return w.Flush()
+			}
+			return err
+		}
+		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+		v, err := work(line)
+		if err != nil {
+			return errors.Join(w.Flush(), lineError(name, n, line, err))
+		}
+		if text, ok := v.(string); ok {
+			fmt.Fprintln(w, text)
+		} else if err := enc.Encode(v); err != nil {
+			return err
+		}
+		if r.Buffered() == 0 {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func lineError(name string, n int, line []byte, err error) error {
+	err = fmt.Errorf("%s: line %d: %w", name, n, err)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) && len(line) > 0 && line[0] != '{' {
+		return hint.Wrap(err, "with --json every line is a JSON object; leave --json out for plain lines")
+	}
+	return err
+}
+
+func joinIDs(ids []int32) string {
+	var b strings.Builder
+	for i, id := range ids {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(strconv.Itoa(int(id)))
+	}
+	return b.String()
+}
+
+// notNil makes an empty list print as [] and not as null.
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"lep/corpus"
+	"lep/internal/atomic"
+	"lep/tokenizer"
+	"lep/vocab/scenario"
+)
+
+// scenarioFlags are those that extend, optimize and replace share.
+type scenarioFlags struct {
+	base, add, out string
+	compat         string
+	sample         []string
+	extend         scenario.ExtendOptions
+}
+
+func (s *scenarioFlags) register(cmd *cobra.Command, addName, addHelp string) {
+	f := cmd.Flags()
+	f.StringVar(&s.base, "base", "", "the model's tokenizer: folder, file or hub id")
+	f.StringVar(&s.add, addName, "", addHelp)
+	f.StringVar(&s.out, "out", "", "folder to write")
+	f.StringArrayVar(&s.sample, "sample", nil, "texts that prove the result (files, globs; may be repeated)")
+	for _, name := range []string{"base", addName, "out"} {
+		cobra.CheckErr(cmd.MarkFlagRequired(name))
+	}
+}
+
+func (s *scenarioFlags) registerExtension(cmd *cobra.Command) {
+	s.extend = scenario.DefaultExtendOptions()
+	f := cmd.Flags()
+	f.StringVar(&s.compat, "compat", "", `"reference": exactly the pieces and merges of the authors' code`)
+	f.IntVar(&s.extend.Size, "size", 0, "most tokens of the whole result, added tokens included (0: no limit)")
+	f.StringVar(&s.extend.Words.Only, "only", "", `take only texts that this regular expression matches as a whole, as in '[ \p{Cyrillic}]+'`)
+	f.IntVar(&s.extend.Words.MinLetters, "min-letters", 0, "take only texts with this many characters, spaces not counted")
+	f.IntVar(&s.extend.Words.TopK, "top-k", 0, "take only the most frequent (0: all)")
+	f.BoolVar(&s.extend.KeepDead, "keep-dead", false, "also add tokens that the pre-tokenizer can never produce")
+	f.StringVar((*string)(&s.extend.Merges), "merges", string(s.extend.Merges), "merges of a new token: learned, all (every split) or auto (as the base)")
+}
+
+func (s *scenarioFlags) checkCompat() error {
+	switch s.compat {
+	case "":
+	case "reference":
+		s.extend.Reference = true
+	default:
+		return usagef("--compat %q: want reference", s.compat)
+	}
+	return nil
+}
+
+func (a *app) vocabExtendCmd() *cobra.Command {
+	var s scenarioFlags
+	cmd := &cobra.Command{
+		Use:   "extend --base T --add T2 --out DIR",
+		Short: "Add a language's tokens to a model's own vocabulary",
+		Long: `Add a language's tokens to a model's own vocabulary. The new tokens' merges are learned behind the base's own, so that
+text without a new token is cut as before; --sample proves it on texts. --compat reference puts the
+other vocabulary's merges first, as the published models were made.`,
+		Example: "  lep vocab extend --base meta-llama/Meta-Llama-3-8B --add ./russian --out extended --only '[ \\p{Cyrillic}]+' --sample 'ru/*.jsonl.zst'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.checkCompat(); err != nil {
+				return err
+			}
+			base, add, err := s.open()
+			if err != nil {
+				return err
+			}
+			r, err := scenario.Extend(base.def, add.def, s.extend)
+			if err != nil {
+				return err
+			}
+			return a.finishScenario(cmd.Context(), &s, base, r, s.extend, nil)
+		},
+	}
+	s.register(cmd, "add", "vocabulary of the new language: folder, file or hub id")
+	s.registerExtension(cmd)
+	return cmd
+}
+
+func (a *app) vocabReplaceCmd() *cobra.Command {
+	var s scenarioFlags
+	cmd := &cobra.Command{
+		Use:   "replace --base T --with T2 --out DIR",
+		Short: "Put a new vocabulary in the place of a model's own",
+		Long: `Put a new vocabulary (BPE or Unigram) in the place of a model's own. The model's special tokens, their roles and its chat
+template are kept, with new ids.`,
+		Example: "  lep vocab replace --base mistralai/Mistral-7B-v0.1 --with ./russian --out replaced",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			base, with, err := s.open()
+			if err != nil {
+				return err
+			}
+			r, err := scenario.Replace(base.def, with.def)
+			if err != nil {
+				return err
+			}
+			return a.finishScenario(cmd.Context(), &s, base, r, nil, nil)
+		},
+	}
+	s.register(cmd, "with", "vocabulary to take: folder, file or hub id")
+	return cmd
+}
+
+func (a *app) vocabOptimizeCmd() *cobra.Command {
+	var s scenarioFlags
+	var files []string
+	cut := scenario.DefaultCutOptions()
+	cmd := &cobra.Command{
+		Use:   "optimize --base T --add T2 --corpus F --out DIR",
+		Short: "Cut what a corpus does not use, then add a language's tokens",
+		Long: `Cut what a corpus does not use, then add a language's tokens. Bytes, special tokens, digits and punctuation are never cut.
+--cut rank keeps the first pieces of the table instead, as the authors did.`,
+		Example: "  lep vocab optimize --base ./llama3 --add ./russian --corpus 'ru/*.jsonl.zst' --corpus en.txt --size 128256 --out optimized",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.checkCompat(); err != nil {
+				return err
+			}
+			base, add, err := s.open()
+			if err != nil {
+				return err
+			}
+			texts, err := a.corpusTexts(cmd.Context(), files, "cut")
+			if err != nil {
+				return err
+			}
+			if cut.Rule == scenario.ByUsage && texts == nil {
+				return usagef("--cut usage needs --corpus")
+			}
+			cutBase, report, err := scenario.Cut(base.def, texts, cut)
+			if err != nil {
+				return err
+			}
+			r, err := scenario.Extend(cutBase.Definition, add.def, s.extend)
+			if err != nil {
+				return err
+			}
+			r.After(cutBase, base.def)
+			return a.finishScenario(cmd.Context(), &s, base, r, map[string]any{"cut": cut, "extend": s.extend}, report)
+		},
+	}
+	s.register(cmd, "add", "vocabulary of the new language: folder, file or hub id")
+	s.registerExtension(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&files, "corpus", nil, "texts whose tokens are kept (files, globs; may be repeated)")
+	f.StringVar((*string)(&cut.Rule), "cut", string(cut.Rule), "usage (what the corpus uses) or rank (the first of the table)")
+	f.IntVar(&cut.Keep, "keep-items", 0, "most pieces of the base to keep (0: all that the corpus uses)")
+	f.StringArrayVar(&cut.KeepTokens, "keep", nil, "a token's text to keep in any case (may be repeated)")
+	f.BoolVar(&cut.KeepMarks, "keep-marks", cut.KeepMarks, "never cut single digits and punctuation")
+	return cmd
+}
+
+// openedVocabulary is a definition with its folder's config.
+type openedVocabulary struct {
+	path   string
+	def    *tokenizer.Definition
+	config *tokenizer.Config
+}
+
+func (s *scenarioFlags) open() (base, add *openedVocabulary, err error) {
+	if base, err = openVocabulary(s.base); err != nil {
+		return nil, nil, err
+	}
+	if add, err = openVocabulary(s.add); err != nil {
+		return nil, nil, err
+	}
+	add.def.SentencePiece = nil // its tokens are taken in their HF form
+	return base, add, nil
+}
+
+// openVocabulary opens a tokenizer for editing. A folder with a tokenizer.model beside
+// its tokenizer.json keeps the native part, so that the result can be written in both forms.
+func openVocabulary(path string) (*openedVocabulary, error) {
+	t, err := openTokenizer(path)
+	if err != nil {
+		return nil, err
+	}
+	v := &openedVocabulary{path: path, def: t.Definition().Clone(), config: t.Config()}
+	raw, err := os.ReadFile(filepath.Join(path, "tokenizer.model"))
+	if err != nil || v.def.SentencePiece != nil || v.def.Model.Type != tokenizer.BPE {
+		return v, nil
+	}
+	native, err := tokenizer.ReadSentencePiece(raw)
+	if err != nil || len(native.Model.Pieces) != len(v.def.Model.Pieces) {
+		return v, nil // another format (tiktoken), or another tokenizer: tokenizer.json is the authority
+	}
+	for i, p := range native.Model.Pieces {
+		if q := v.def.Model.Pieces[i]; p.ID != q.ID || p.Text != q.Text {
+			return v, nil
+		}
+	}
+	v.def.Model.Pieces, v.def.SentencePiece = native.Model.Pieces, native.SentencePiece
+	return v, nil
+}
+
+type scenarioSummary struct {
+	Out         string                 `json:"out"`
+	Scenario    scenario.Name          `json:"scenario"`
+	Size        int                    `json:"size"`
+	Kept        int                    `json:"kept"`
+	Cut         int                    `json:"cut"`
+	New         int                    `json:"new"`
+	LeftOut     int                    `json:"left_out"`
+	Unreachable []scenario.Unreachable `json:"unreachable"`
+	Report      *scenario.CutReport    `json:"cut_report,omitempty"`
+	Proof       *scenario.Proof        `json:"proof,omitempty"`
+	Notes       []string               `json:"notes"`
+}
+
+// finishScenario proves a result on the sample, writes the folder and prints what came out.
+func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *openedVocabulary, r *scenario.Result, options any, report *scenario.CutReport) error {
+	sum := scenarioSummary{
+		Out: s.out, Scenario: r.Scenario, Size: len(r.OldIDs), Kept: r.Kept, Cut: r.Cut, New: r.New,
+		LeftOut: len(r.LeftOut), Unreachable: notNil(r.Unreachable), Report: report,
+	}
+	texts, err := a.corpusTexts(ctx, s.sample, "prove")
+	if err != nil {
+		return err
+	}
+	if texts != nil {
+		if sum.Proof, err = scenario.Prove(base.def, r, texts); err != nil {
+			return err
+		}
+	}
+	side, err := r.JSON(base.def, options, sum.Proof)
+	if err != nil {
+		return err
+	}
+	err = a.writeDir(s.out, func(dir string) error {
+		config := r.Config(base.config)
+		if sum.Notes, err = tokenizer.WriteFolder(dir, r.Definition, config); err != nil {
+			return err
+		}
+		return atomic.WriteFile(filepath.Join(dir, scenario.FileName), side, true)
+	})
+	if err != nil {
+		return err
+	}
+	for _, n := range sum.Notes {
+		a.notef("note: %s", n)
+	}
+	if a.json {
+		return a.printJSON(sum)
+	}
+	return a.printScenario(sum, r)
+}
+
+func (a *app) printScenario(sum scenarioSummary, r *scenario.Result) error {
+	rows := [][]string{
+		{"tokens", thousands(int64(sum.Size))},
+		{"kept of the base", thousands(int64(sum.Kept))},
+		{"cut", thousands(int64(sum.Cut))},
+		{"new", thousands(int64(sum.New))},
+		{"left out", thousands(int64(sum.LeftOut)) + reasons(r.LeftOut)},
+		{"new but not reached alone", thousands(int64(len(sum.Unreachable))) + reasons(r.Unreachable)},
+	}
+	if p := sum.Proof; p != nil {
+		rows = append(rows,
+			[]string{"sample", fmt.Sprintf("%s lines: %s tokens, before %s (%.1f %%)", thousands(int64(p.Lines)), thousands(int64(p.NewTokens)),
+				thousands(int64(p.OldTokens)), 100*float64(p.NewTokens)/float64(max(1, p.OldTokens)))},
+			[]string{"lines without new tokens cut otherwise", thousands(int64(p.Recut))},
+			[]string{"lines that decode otherwise", thousands(int64(p.Broken))})
+	}
+	rows = append(rows, []string{"written to", sum.Out})
+	return a.table(rows)
+}
+
+// reasons shows the most frequent reason of a list.
+func reasons(list []scenario.Unreachable) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (as %q: %s)", list[0].Token, list[0].Reason)
+}
+
+// corpusTexts opens a corpus and shows progress while it is read; nil without files.
+func (a *app) corpusTexts(ctx context.Context, specs []string, what string) (iter.Seq2[string, error], error) {
+	if len(specs) == 0 {
+		return nil, nil
+	}
+	opts := corpus.DefaultOptions()
+	opts.Seed = uint64(a.seed)
+	r, err := corpus.Open(specs, opts)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(string, error) bool) {
+		update, done := a.progress(what, "B")
+		defer done()
+		for text, err := range r.Texts(ctx) {
+			p := r.Progress()
+			update(p.Read, p.Total)
+			if !yield(text, err) {
+				return
+			}
+		}
+	}, nil
+}
