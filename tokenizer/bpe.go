@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"fmt"
-	"math/bits"
 	"sync"
 	"unicode/utf8"
 )
@@ -20,6 +19,8 @@ type bpe struct {
 	low          []int32    // piece of each code point below lowRunes, or -1
 	fallback     [256]int32 // "<0xNN>" pieces, or -1
 	pairs        pairTable
+	bytePairs    []uint32 // 1 + the merge of the letters of two bytes; nil unless all letters are pieces
+	wholes       wholeTable
 	byteFallback bool
 	fuseUnk      bool
 	ignoreMerges bool
@@ -66,11 +67,29 @@ func newBPE(m *Model) (*bpe, error) {
 			b.low[r] = p.ID
 		}
 	}
-	if len(m.Merges) >= 1<<31-1 {
-		return nil, fmt.Errorf("model: %d merges are too many", len(m.Merges))
+	if b.pairs, err = newPairTable(m.Merges, nil); err != nil {
+		return nil, err
 	}
-	b.pairs = newPairTable(m.Merges)
+	b.prepareBytes(m)
 	return b, nil
+}
+
+// prepareBytes makes the tables for words that come as bytes.
+func (b *bpe) prepareBytes(m *Model) {
+	for _, id := range b.letters {
+		if id < 0 {
+			return
+		}
+	}
+	b.bytePairs = make([]uint32, 1<<16)
+	for i := range b.bytePairs {
+		if _, merge := b.pairs.find(b.letters[i>>8], b.letters[i&255]); merge >= 0 {
+			b.bytePairs[i] = uint32(merge) + 1
+		}
+	}
+	if b.ignoreMerges {
+		b.wholes = newWholeTable(m.Pieces)
+	}
 }
 
 // append encodes a word in the model's own alphabet and appends the ids.
@@ -125,16 +144,17 @@ func (b *bpe) encode(w *mergeState, word string, raw bool) {
 			return
 		}
 	}
+	if raw && b.bytePairs != nil {
+		b.beginLetters(w, word)
+		b.mergeRanked(w)
+		return
+	}
 	if raw {
 		b.beginBytes(w, word)
 	} else {
 		b.begin(w, word)
 	}
-	if len(w.out) <= smallWord {
-		b.mergeSmall(w)
-	} else {
-		b.mergeLarge(w)
-	}
+	b.merge(w)
 }
 
 // whole looks a word up as a piece.
@@ -146,13 +166,30 @@ func (b *bpe) whole(w *mergeState, word string, raw bool) (int32, bool) {
 		id, ok := b.pieces[word]
 		return id, ok
 	}
+	if b.wholes.slots != nil {
+		return b.wholes.find(word)
+	}
 	w.spelled = appendLetters(w.spelled[:0], word)
 	id, ok := b.pieces[string(w.spelled)]
 	return id, ok
 }
 
-// beginBytes makes a piece of every byte; all letters of the alphabet are pieces
-// in real files, and a byte without one becomes the unknown token.
+// beginLetters makes a piece of every byte and ranks the pairs; all letters are
+// pieces, as they are in real byte-level files.
+func (b *bpe) beginLetters(w *mergeState, word string) {
+	w.merges = grow(w.merges, len(word))
+	w.out = grow(w.out, len(word))
+	for i := range len(word) {
+		w.out[i] = token{b.letters[word[i]], int32(i), int32(i + 1)}
+	}
+	for i := range len(word) - 1 {
+		merge := int32(b.bytePairs[int(word[i])<<8|int(word[i+1])]) - 1
+		w.merges[i] = pairMerge{b.pairs.rank(merge), merge}
+	}
+	w.merges[len(word)-1].rank = noRank
+}
+
+// beginBytes is beginLetters where letters are missing: they become the unknown token.
 func (b *bpe) beginBytes(w *mergeState, word string) {
 	unk := -1 // where in out the pending unknown token stands
 	for i := range len(word) {
@@ -254,57 +291,4 @@ func (b *bpe) appendFallback(w *mergeState, word string, at token) bool {
 		w.out = append(w.out, token{b.fallback[word[i]], i, i + 1})
 	}
 	return true
-}
-
-// pairTable finds the merge of two pieces: open addressing, a power of two in
-// size and at most half full. A key is left<<32|right+1, so that 0 is empty.
-type pairTable struct {
-	slots []pairSlot
-	shift uint8
-}
-
-type pairSlot struct {
-	key           uint64
-	rank, product int32
-}
-
-const noRank = 1<<31 - 1
-
-func newPairTable(merges []Merge) pairTable {
-	size := 1 << bits.Len(uint(2*len(merges)+1))
-	t := pairTable{slots: make([]pairSlot, size), shift: uint8(64 - bits.Len(uint(size-1)))}
-	for rank, m := range merges {
-		key := pairKey(m.Left, m.Right)
-		for i := t.home(key); ; i = (i + 1) & (size - 1) {
-			if t.slots[i].key == 0 {
-				t.slots[i] = pairSlot{key, int32(rank), m.Product}
-				break
-			}
-			if t.slots[i].key == key { // the last of equal merges counts, as in HF's map
-				t.slots[i].rank, t.slots[i].product = int32(rank), m.Product
-				break
-			}
-		}
-	}
-	return t
-}
-
-func pairKey(left, right int32) uint64 { return uint64(uint32(left))<<32 | uint64(uint32(right)+1) }
-
-func (t *pairTable) home(key uint64) int {
-	return int((key * 0x9E3779B97F4A7C15) >> t.shift)
-}
-
-// find returns the rank of a merge and its product, noRank if there is none.
-func (t *pairTable) find(left, right int32) (rank, product int32) {
-	key := pairKey(left, right)
-	for i := t.home(key); ; i = (i + 1) & (len(t.slots) - 1) {
-		s := &t.slots[i]
-		if s.key == key {
-			return s.rank, s.product
-		}
-		if s.key == 0 {
-			return noRank, 0
-		}
-	}
 }

@@ -14,22 +14,37 @@ type mergeState struct {
 	spelled []byte
 }
 
-type pairMerge struct{ rank, product int32 }
+// pairMerge is a merge and its rank; merge is -1 and rank noRank for a pair that
+// has none.
+type pairMerge struct{ rank, merge int32 }
 
-// mergeSmall merges the pieces in w.out in place: O(n²), no heap.
-func (b *bpe) mergeSmall(w *mergeState) {
-	out := w.out
-	n := len(out)
-	if n < 2 {
+// merge merges the pieces in w.out until no pair has a merge.
+func (b *bpe) merge(w *mergeState) {
+	n := len(w.out)
+	if n == 0 {
 		return
 	}
-	var space [smallWord]pairMerge
-	merges := space[:n]
+	w.merges = grow(w.merges, n)
 	for i := range n - 1 {
-		merges[i].rank, merges[i].product = b.pairs.find(out[i].id, out[i+1].id)
+		w.merges[i].rank, w.merges[i].merge = b.pairs.find(w.out[i].id, w.out[i+1].id)
 	}
-	merges[n-1].rank = noRank
-	for {
+	w.merges[n-1].rank = noRank
+	b.mergeRanked(w)
+}
+
+// mergeRanked is merge with w.merges filled in.
+func (b *bpe) mergeRanked(w *mergeState) {
+	if len(w.out) <= smallWord {
+		b.mergeSmall(w)
+	} else {
+		b.mergeLarge(w)
+	}
+}
+
+// mergeSmall is O(n²) without a heap.
+func (b *bpe) mergeSmall(w *mergeState) {
+	out, merges := w.out, w.merges
+	for n := len(out); ; {
 		best, at := int32(noRank), 0
 		for i := range merges {
 			if merges[i].rank < best {
@@ -39,7 +54,7 @@ func (b *bpe) mergeSmall(w *mergeState) {
 		if best == noRank {
 			break
 		}
-		out[at].id = merges[at].product
+		out[at].id = b.pairs.products[merges[at].merge]
 		out[at].end = out[at+1].end
 		copy(out[at+1:], out[at+2:])
 		copy(merges[at+1:], merges[at+2:])
@@ -47,29 +62,25 @@ func (b *bpe) mergeSmall(w *mergeState) {
 		out, merges = out[:n], merges[:n]
 		merges[at].rank = noRank
 		if at+1 < n {
-			merges[at].rank, merges[at].product = b.pairs.find(out[at].id, out[at+1].id)
+			merges[at].rank, merges[at].merge = b.pairs.find(out[at].id, out[at+1].id)
 		}
 		if at > 0 {
-			merges[at-1].rank, merges[at-1].product = b.pairs.find(out[at-1].id, out[at].id)
+			merges[at-1].rank, merges[at-1].merge = b.pairs.find(out[at-1].id, out[at].id)
 		}
 	}
 	w.out = out
 }
 
-// mergeLarge is mergeSmall in O(n log n): pieces form a list, and a heap holds
-// rank<<32|position of every pair that can merge. An entry whose pair has changed
-// since is stale and skipped.
+// mergeLarge is O(n log n): pieces form a list, and a heap holds rank<<32|position
+// of every pair that can merge. An entry whose pair has changed since is stale and
+// skipped.
 func (b *bpe) mergeLarge(w *mergeState) {
-	out := w.out
+	out, merges := w.out, w.merges
 	n := len(out)
-	w.merges, w.prev, w.next, w.heap = grow(w.merges, n), grow(w.prev, n), grow(w.next, n), w.heap[:0]
-	merges, prev, next := w.merges, w.prev, w.next
+	w.prev, w.next, w.heap = grow(w.prev, n), grow(w.next, n), w.heap[:0]
+	prev, next := w.prev, w.next
 	for i := range n {
 		prev[i], next[i] = int32(i-1), int32(i+1)
-		merges[i].rank = noRank
-		if i+1 < n {
-			merges[i].rank, merges[i].product = b.pairs.find(out[i].id, out[i+1].id)
-		}
 		if merges[i].rank != noRank {
 			w.heap = append(w.heap, uint64(merges[i].rank)<<32|uint64(i))
 		}
@@ -80,7 +91,7 @@ func (b *bpe) mergeLarge(w *mergeState) {
 	update := func(i int32) {
 		merges[i].rank = noRank
 		if r := next[i]; int(r) < n {
-			merges[i].rank, merges[i].product = b.pairs.find(out[i].id, out[r].id)
+			merges[i].rank, merges[i].merge = b.pairs.find(out[i].id, out[r].id)
 		}
 		if merges[i].rank != noRank {
 			w.heap = push(w.heap, uint64(merges[i].rank)<<32|uint64(i))
@@ -94,7 +105,7 @@ func (b *bpe) mergeLarge(w *mergeState) {
 			continue
 		}
 		right := next[i]
-		out[i].id = merges[i].product
+		out[i].id = b.pairs.products[merges[i].merge]
 		out[i].end = out[right].end
 		merges[right].rank = noRank
 		next[i] = next[right]

@@ -7,7 +7,7 @@ import (
 
 // maxTokens bounds token ids: the tables of a tokenizer are as long as its
 // highest id, and a file must not choose how much memory that is.
-const maxTokens = 1 << 24
+const maxTokens = 1 << 20
 
 // maxPiece bounds the bytes of one piece; the longest in use have a few hundred.
 const maxPiece = 1 << 16

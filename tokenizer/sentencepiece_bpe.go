@@ -75,11 +75,9 @@ func newSPBPE(m *Model, defined dartsTrie) (*spBPE, error) {
 			}
 		}
 	}
-	b.merger.pairs = newPairTable(merges)
-	for i := range b.merger.pairs.slots {
-		if s := &b.merger.pairs.slots[i]; s.key != 0 {
-			s.rank = ranks[s.rank]
-		}
+	var err error
+	if b.merger.pairs, err = newPairTable(merges, ranks); err != nil {
+		return nil, err
 	}
 	for _, p := range pieces {
 		if p.Kind == Unused {
@@ -101,8 +99,9 @@ func (b *spBPE) split(text string, without int32) []token {
 	for {
 		best, at, product := int32(noRank), -1, int32(0)
 		for i := range len(parts) - 1 {
-			if rank, p := b.merger.pairs.find(parts[i].id, parts[i+1].id); rank < best && p != without {
-				best, at, product = rank, i, p
+			rank, merge := b.merger.pairs.find(parts[i].id, parts[i+1].id)
+			if rank < best && b.merger.pairs.products[merge] != without {
+				best, at, product = rank, i, b.merger.pairs.products[merge]
 			}
 		}
 		if at < 0 {
@@ -139,11 +138,7 @@ func (b *spBPE) tokens(w *spWorker, text string) {
 		s.out = append(s.out, token{b.symbol(r), int32(i), int32(i + size)})
 		i += size
 	}
-	if len(s.out) <= smallWord {
-		b.merger.mergeSmall(s)
-	} else {
-		b.merger.mergeLarge(s)
-	}
+	b.merger.merge(s)
 	w.tokens = w.tokens[:0]
 	for _, k := range s.out {
 		b.emit(w, k)

@@ -1,5 +1,7 @@
 package tokenizer
 
+import "math/bits"
+
 // wordCache remembers the ids of words, because words repeat: in prose nineteen of
 // twenty have been seen shortly before. It is a table of two-way sets in which the
 // newer word stays; words or results too long for a slot are not kept. It grows with
@@ -12,22 +14,34 @@ type wordCache struct {
 	entered int   // since the table grew
 }
 
-// cacheSlot is two cache lines of 64 bytes.
+// cacheSlot is a cache line of 64 bytes.
 type cacheSlot struct {
 	tag   uint32
-	size  uint8 // of key; 0 is an empty slot
-	count uint8 // of ids
-	key   [cacheKey]byte
-	ids   [cacheIDs]int32
+	size  uint8            // of the key; 0 is an empty slot
+	count uint8            // of ids
+	data  [cacheBytes]byte // the key, then three bytes an id
 }
 
 const (
-	cacheKey = 58
-	cacheIDs = 16
+	cacheBytes = 58
 
 	minCacheSlots = 1 << 9
-	maxCacheSlots = 1 << 15 // 4 MB
+	maxCacheSlots = 1 << 16 // 4 MB
 )
+
+func (s *cacheSlot) holds(tag uint32, word string) bool {
+	return s.tag == tag && int(s.size) == len(word) && string(s.data[:len(word)]) == word
+}
+
+// appendIDs appends the ids of a slot.
+func (s *cacheSlot) appendIDs(dst []int32) []int32 {
+	data := s.data[s.size:]
+	for range s.count {
+		dst = append(dst, int32(data[0])|int32(data[1])<<8|int32(data[2])<<16)
+		data = data[3:]
+	}
+	return dst
+}
 
 // hashWord is a multiplicative hash of eight bytes at a time; the high bits are good.
 func hashWord(s string) uint64 {
@@ -56,17 +70,14 @@ func hashWord(s string) uint64 {
 
 // find returns the slot of a word, or nil.
 func (c *wordCache) find(hash uint64, word string) *cacheSlot {
-	if len(c.slots) == 0 || len(word) > cacheKey {
+	if len(c.slots) == 0 || len(word) > cacheBytes {
 		return nil
 	}
 	set := hash >> c.shift << 1
-	tag := uint32(hash)
-	s := &c.slots[set]
-	if s.tag == tag && int(s.size) == len(word) && string(s.key[:len(word)]) == word {
+	if s := &c.slots[set]; s.holds(uint32(hash), word) {
 		return s
 	}
-	s = &c.slots[set+1]
-	if s.tag == tag && int(s.size) == len(word) && string(s.key[:len(word)]) == word {
+	if s := &c.slots[set+1]; s.holds(uint32(hash), word) {
 		return s
 	}
 	return nil
@@ -74,7 +85,7 @@ func (c *wordCache) find(hash uint64, word string) *cacheSlot {
 
 // put enters a word that find did not find.
 func (c *wordCache) put(hash uint64, word string, ids []int32) {
-	if len(word) == 0 || len(word) > cacheKey || len(ids) > cacheIDs {
+	if len(word) == 0 || len(word)+3*len(ids) > cacheBytes {
 		return
 	}
 	if c.entered >= len(c.slots) && len(c.slots) < maxCacheSlots {
@@ -85,22 +96,24 @@ func (c *wordCache) put(hash uint64, word string, ids []int32) {
 	c.slots[set+1] = c.slots[set]
 	s := &c.slots[set]
 	s.tag, s.size, s.count = uint32(hash), uint8(len(word)), uint8(len(ids))
-	copy(s.key[:], word)
-	copy(s.ids[:], ids)
+	at := copy(s.data[:], word)
+	for _, id := range ids {
+		s.data[at], s.data[at+1], s.data[at+2] = byte(id), byte(id>>8), byte(id>>16)
+		at += 3
+	}
 }
 
 func (c *wordCache) grow() {
 	old := c.slots
 	n := max(minCacheSlots, 4*len(old))
 	c.slots, c.entered = make([]cacheSlot, n), 0
-	c.shift = 65
-	for ; n > 1; n >>= 1 {
-		c.shift--
-	}
+	c.shift = uint8(65 - bits.Len(uint(n-1)))
+	var ids []int32
 	for i := range old {
 		if s := &old[i]; s.size > 0 {
-			word := string(s.key[:s.size])
-			c.put(hashWord(word), word, s.ids[:s.count])
+			word := string(s.data[:s.size])
+			ids = s.appendIDs(ids[:0])
+			c.put(hashWord(word), word, ids)
 		}
 	}
 }

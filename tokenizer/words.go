@@ -201,7 +201,7 @@ func (s *words) next(text string, i int) int {
 func (t *Tokenizer) encodeWord(w *worker, word string) {
 	hash := hashWord(word)
 	if s := w.cache.find(hash, word); s != nil {
-		w.ids = append(w.ids, s.ids[:s.count]...)
+		w.ids = s.appendIDs(w.ids)
 		return
 	}
 	from := len(w.ids)
