@@ -45,7 +45,6 @@ func (s *state) getattr(of any, name string) any {
 // getitem is x[index]: an item first, then (for a string) a method or field.
 func (s *state) getitem(of, index any) any {
 	s.use(of)
-	s.use(index)
 	switch c := of.(type) {
 	case *dict:
 		if l, ok := index.(*list); !ok || l.tuple { // other lists have no hash
@@ -165,7 +164,8 @@ func (n *slice) of(s *state, x any, line int) any {
 		}
 		return out
 	}
-	return &undefined{fmt.Sprintf("'%s' cannot be sliced", objectName(x))}
+	s.fail("'%s' object is not subscriptable by a slice", typeName(x))
+	return nil
 }
 
 // sliceIndexes lists the places that Python's slice.indices(n) gives.

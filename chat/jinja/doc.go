@@ -15,5 +15,5 @@
 //
 // Where it differs from Python: integers in arithmetic have 64 bits (more is an
 // error, never a wrong number), safe and escape give plain strings, and
-// map, select and their kin work at once rather than when they are read.
+// map, select and their kin do all their work when they are first read.
 package jinja

@@ -68,7 +68,12 @@ func filterNamed(name string) filterFunc {
 		return func(s *state, v any, a args) any { return s.extreme(v, name, a) }
 	case "reject", "select", "rejectattr", "selectattr":
 		return func(s *state, v any, a args) any {
-			return s.choose(v, name, a, strings.HasPrefix(name, "select"), strings.HasSuffix(name, "attr"))
+			return lazily(func() []any {
+				if !s.truth(v) {
+					return nil
+				}
+				return s.choose(v, name, a, strings.HasPrefix(name, "select"), strings.HasSuffix(name, "attr"))
+			})
 		}
 	case "replace":
 		return func(s *state, v any, a args) any {
@@ -149,23 +154,25 @@ func filterAttr(s *state, v any, a args) any {
 
 func filterBatch(s *state, v any, a args) any {
 	p := s.need(1, "batch", a, "linecount", "fill_with")
-	size, fill := s.toInt(p[0], "linecount"), p.or(1, nil)
-	var rows []any
-	items := s.copyItems(s.iterate(v))
-	for len(items) > 0 {
-		n := len(items)
-		if size < int64(n) {
-			n = int(max(size, 1))
+	return lazily(func() []any {
+		size, fill := s.toInt(p[0], "linecount"), p.or(1, nil)
+		var rows []any
+		items := s.copyItems(s.iterate(v))
+		for len(items) > 0 {
+			n := len(items)
+			if size < int64(n) {
+				n = int(max(size, 1))
+			}
+			row := slices.Clone(items[:n])
+			items = items[n:]
+			for fill != nil && int64(len(row)) < size {
+				s.work(1)
+				row = append(row, fill)
+			}
+			rows = append(rows, &list{items: row})
 		}
-		row := slices.Clone(items[:n])
-		items = items[n:]
-		for fill != nil && int64(len(row)) < size {
-			s.work(1)
-			row = append(row, fill)
-		}
-		rows = append(rows, &list{items: row})
-	}
-	return &generator{rows, "generator"}
+		return rows
+	})
 }
 
 func filterDefault(s *state, v any, a args) any {
@@ -227,13 +234,14 @@ func (s *state) sorted(items []any, reverse bool, key func(any) any) []any {
 
 // end is the first or last item.
 func (s *state) end(v any, which string) any {
-	if g, ok := v.(*generator); ok && which == "first" && len(g.items) > 0 {
-		item := g.items[0]
-		g.items = g.items[1:]
-		return item
-	}
-	if _, ok := v.(*generator); ok && which == "last" {
-		s.fail("'generator' object is not reversible")
+	if g, ok := v.(*generator); ok {
+		if which == "last" {
+			s.fail("'generator' object is not reversible")
+		}
+		if items := g.rest(); len(items) > 0 {
+			g.items = items[1:]
+			return items[0]
+		}
 	}
 	items := s.iterate(v)
 	switch {
@@ -247,6 +255,7 @@ func (s *state) end(v any, which string) any {
 
 func filterFloat(s *state, v any, a args) any {
 	p := s.bind("float", a, "default")
+	s.use(v)
 	switch n := number64(v).(type) {
 	case int64:
 		return float64(n)
@@ -272,6 +281,7 @@ func parseFloat(text string) (float64, bool) {
 
 func filterInt(s *state, v any, a args) any {
 	p := s.bind("int", a, "default", "base")
+	s.use(v)
 	switch n := number64(v).(type) {
 	case int64, bigInt:
 		return n
@@ -335,15 +345,17 @@ func filterIndent(s *state, v any, a args) any {
 
 func filterItems(s *state, v any, a args) any {
 	s.bind("items", a)
-	switch d := v.(type) {
-	case *undefined:
-		return &generator{nil, "generator"}
-	case *dict:
-		s.work(len(d.keys))
-		return &generator{d.pairs(), "generator"}
-	}
-	s.fail("can only get item pairs from a mapping, not from %s", typeName(v))
-	return nil
+	return lazily(func() []any {
+		switch d := v.(type) {
+		case *undefined:
+			return nil
+		case *dict:
+			s.work(len(d.keys))
+			return d.pairs()
+		}
+		s.fail("can only get item pairs from a mapping, not from %s", typeName(v))
+		return nil
+	})
 }
 
 func filterJoin(s *state, v any, a args) any {
@@ -390,6 +402,15 @@ func (s *state) getter(path, other any, sensitive bool) func(any) any {
 }
 
 func filterMap(s *state, v any, a args) any {
+	return lazily(func() []any {
+		if !s.truth(v) {
+			return nil
+		}
+		return s.mapped(v, a)
+	})
+}
+
+func (s *state) mapped(v any, a args) []any {
 	each := func(item any) any { return item }
 	if _, ok := a.named["attribute"]; ok && len(a.list) == 0 {
 		p := s.bind("map", a, "attribute", "default")
@@ -410,11 +431,11 @@ func filterMap(s *state, v any, a args) any {
 	for i, item := range items {
 		items[i] = each(item)
 	}
-	return &generator{items, "generator"}
+	return items
 }
 
 // choose is select, reject, selectattr and rejectattr.
-func (s *state) choose(v any, what string, a args, keep, byAttribute bool) any {
+func (s *state) choose(v any, what string, a args, keep, byAttribute bool) []any {
 	get := func(item any) any { return item }
 	rest := a.list
 	if byAttribute {
@@ -437,7 +458,7 @@ func (s *state) choose(v any, what string, a args, keep, byAttribute bool) any {
 			kept = append(kept, item)
 		}
 	}
-	return &generator{kept, "generator"}
+	return kept
 }
 
 func (s *state) extreme(v any, which string, a args) any {
@@ -467,7 +488,7 @@ func filterReverse(s *state, v any, a args) any {
 	}
 	items := s.copyItems(s.iterate(v))
 	slices.Reverse(items)
-	return &generator{items, "list_reverseiterator"}
+	return &generator{items: items, what: "list_reverseiterator"}
 }
 
 func filterRound(s *state, v any, a args) any {
@@ -510,27 +531,29 @@ func filterRound(s *state, v any, a args) any {
 
 func filterSlice(s *state, v any, a args) any {
 	p := s.need(1, "slice", a, "slices", "fill_with")
-	items := s.iterate(v)
-	n := s.toInt(p[0], "slices")
-	if n < 1 || n > maxRange {
-		s.fail("slice: %d slices are not between 1 and %d", n, maxRange)
-	}
-	s.work(int(n) + len(items))
-	size, extra := len(items)/int(n), len(items)%int(n)
-	out := make([]any, n)
-	for i := range out {
-		take := size
-		if i < extra {
-			take++
+	return lazily(func() []any {
+		n := s.toInt(p[0], "slices")
+		if n < 1 || n > maxRange {
+			s.fail("slice: %d slices are not between 1 and %d", n, maxRange)
 		}
-		row := slices.Clone(items[:take])
-		items = items[take:]
-		if fill := p.or(1, nil); fill != nil && i >= extra {
-			row = append(row, fill)
+		items := s.iterate(v)
+		s.work(int(n) + len(items))
+		size, extra := len(items)/int(n), len(items)%int(n)
+		out := make([]any, n)
+		for i := range out {
+			take := size
+			if i < extra {
+				take++
+			}
+			row := slices.Clone(items[:take])
+			items = items[take:]
+			if fill := p.or(1, nil); fill != nil && i >= extra {
+				row = append(row, fill)
+			}
+			out[i] = &list{items: row}
 		}
-		out[i] = &list{items: row}
-	}
-	return &generator{out, "generator"}
+		return out
+	})
 }
 
 func filterSort(s *state, v any, a args) any {
@@ -600,19 +623,20 @@ func title(text string) string {
 
 func filterTruncate(s *state, v any, a args) any {
 	p := s.bind("truncate", a, "length", "killwords", "end", "leeway")
-	text, end := []rune(s.str(v)), s.text(p.or(2, "..."), "end")
+	end := s.text(p.or(2, "..."), "end")
 	length, leeway := s.toInt(p.or(0, int64(255)), "length"), int64(5)
 	if l := p.or(3, nil); l != nil {
 		leeway = s.toInt(l, "leeway")
 	}
-	s.work(len(text))
 	keep := length - int64(len([]rune(end)))
 	if keep < 0 || leeway < 0 {
 		s.fail("truncate: length %d is shorter than its end, or leeway %d is negative", length, leeway)
 	}
-	if int64(len(text)) <= length+leeway {
-		return string(text)
+	if s.length(v) <= length+leeway {
+		return v
 	}
+	text := []rune(s.text(v, "text to truncate"))
+	s.work(len(text))
 	short := string(text[:keep])
 	if !s.truth(p.or(1, false)) {
 		if at := strings.LastIndexByte(short, ' '); at >= 0 {
@@ -624,32 +648,59 @@ func filterTruncate(s *state, v any, a args) any {
 
 func filterUnique(s *state, v any, a args) any {
 	p := s.bind("unique", a, "case_sensitive", "attribute")
-	key := s.getter(p.or(1, nil), absent{}, s.truth(p.or(0, false)))
-	seen := map[any]bool{}
-	var kept []any
-	for _, item := range s.iterate(v) {
-		k := s.hash(key(item))
-		if !seen[k] {
-			seen[k] = true
-			kept = append(kept, item)
+	return lazily(func() []any {
+		key := s.getter(p.or(1, nil), absent{}, s.truth(p.or(0, false)))
+		seen := map[any]bool{}
+		var kept []any
+		for _, item := range s.iterate(v) {
+			k := s.hash(key(item))
+			if !seen[k] {
+				seen[k] = true
+				kept = append(kept, item)
+			}
 		}
-	}
-	return &generator{kept, "generator"}
+		return kept
+	})
 }
 
+// filterURLEncode quotes a text for a path, or pairs for a query.
 func filterURLEncode(s *state, v any, a args) any {
 	s.bind("urlencode", a)
-	text := s.str(v)
+	if d, ok := v.(*dict); ok {
+		v = &list{items: d.pairs()}
+	}
+	text, isText := v.(string)
+	pairs, ok := s.iterable(v)
+	if isText || !ok {
+		if !isText {
+			text = s.str(v)
+		}
+		return s.quoteURL(text, "/", "%20")
+	}
+	parts := make([]string, len(pairs))
+	for i, pair := range pairs {
+		kv := s.iterate(pair)
+		if len(kv) != 2 {
+			s.fail("urlencode: an item has %d values, want a key and a value", len(kv))
+		}
+		parts[i] = s.quoteURL(s.str(kv[0]), "", "+") + "=" + s.quoteURL(s.str(kv[1]), "", "+")
+	}
+	return s.join(parts, "&")
+}
+
+func (s *state) quoteURL(text, plain, space string) string {
 	s.limitString(3 * len(text))
 	var b strings.Builder
 	for i := range len(text) {
-		c := text[i]
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || decimal(c) || strings.IndexByte("_.-~/", c) >= 0 {
+		switch c := text[i]; {
+		case c|0x20 >= 'a' && c|0x20 <= 'z' || decimal(c) || strings.IndexByte("_.-~"+plain, c) >= 0:
 			b.WriteByte(c)
-			continue
+		case c == ' ':
+			b.WriteString(space)
+		default:
+			b.WriteByte('%')
+			b.WriteString(strings.ToUpper(string([]byte{hexDigits[c>>4], hexDigits[c&15]})))
 		}
-		b.WriteByte('%')
-		b.WriteString(strings.ToUpper(string([]byte{hexDigits[c>>4], hexDigits[c&15]})))
 	}
 	return b.String()
 }

@@ -72,7 +72,8 @@ func (s *state) percent(text string, values any) string {
 		b.WriteString(s.percentValue(f, v))
 		s.limitString(b.Len())
 	}
-	if used < len(positional) && !keyed && !isDict {
+	_, isList := values.(*list)
+	if used < len(positional) && !keyed && !isDict && (!isList || values.(*list).tuple) { // Python takes a list for a mapping
 		s.fail("not all arguments converted during string formatting")
 	}
 	return b.String()

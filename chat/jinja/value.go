@@ -28,8 +28,10 @@ type (
 		keys, values []any
 		index        map[any]int // by hashed key
 	}
-	// generator is what filters such as map give: read once, no length.
+	// generator is what filters such as map give: made when it is first read, read
+	// once, without a length.
 	generator struct {
+		make  func() []any // nil once items are made
 		items []any
 		what  string // its Python type
 	}
@@ -61,6 +63,7 @@ type (
 // hashed keys of values that are no plain Go map keys
 type (
 	noneKey  struct{}
+	noKey    struct{} // undefined
 	tupleKey string
 )
 
@@ -72,6 +75,8 @@ func (s *state) hash(v any) any {
 	switch v := v.(type) {
 	case nil:
 		return noneKey{}
+	case *undefined:
+		return noKey{}
 	case bool:
 		if v {
 			return int64(1)
@@ -101,6 +106,19 @@ func (s *state) hash(v any) any {
 	}
 	s.fail("unhashable type: '%s'", typeName(v))
 	return nil
+}
+
+// lazily is a generator whose items make gives when they are needed.
+func lazily(make func() []any) *generator { return &generator{make: make, what: "generator"} }
+
+// rest returns the items not yet read.
+func (g *generator) rest() []any {
+	if g.make != nil {
+		make := g.make
+		g.make = nil // before the call: a generator that reads itself is empty
+		g.items = make()
+	}
+	return g.items
 }
 
 func newDict(size int) *dict {
@@ -262,7 +280,7 @@ func (s *state) iterable(v any) ([]any, bool) {
 	case *view:
 		return v.items, true
 	case *generator:
-		items := v.items
+		items := v.rest()
 		v.items = nil
 		return items, true
 	case *span:
