@@ -208,6 +208,30 @@ func TestThreads(t *testing.T) {
 	}
 }
 
+// TestKernelsAgree: processors with AVX2 and with AVX-512 give the same bits.
+func TestKernelsAgree(t *testing.T) {
+	var fused []kernelPair
+	for _, k := range availableKernels() {
+		if k.s.name != "generic" {
+			fused = append(fused, k)
+		}
+	}
+	if len(fused) < 2 {
+		t.Skip("this processor has fewer than two kernels in assembly")
+	}
+	r := rand.New(rand.NewPCG(6, 4))
+	const m, n, k = 70, 90, 700
+	a, b := randomOf[float64](r, m*k), randomOf[float64](r, n*k)
+	x, y := make([]float64, m*n), make([]float64, m*n)
+	newBuiltin(1, fused[0].s, fused[0].d).DGEMM(false, true, m, n, k, 1.1, a, k, b, k, 0, x, n)
+	newBuiltin(1, fused[1].s, fused[1].d).DGEMM(false, true, m, n, k, 1.1, a, k, b, k, 0, y, n)
+	for i := range x {
+		if x[i] != y[i] {
+			t.Fatalf("element %d: %g by %s, %g by %s", i, x[i], fused[0].d.name, y[i], fused[1].d.name)
+		}
+	}
+}
+
 func FuzzProduct(f *testing.F) {
 	f.Add(uint8(1), uint8(2), uint16(3), uint8(0), int8(1), int8(0))
 	f.Add(uint8(13), uint8(33), uint16(400), uint8(3), int8(-2), int8(3))

@@ -9,7 +9,8 @@ import (
 // columns that lie in the order in which the micro-kernel reads them, and each
 // micro-kernel call adds a (mr, kc)·(kc, nr) product to a tile of C. Every element
 // of C gets the same operations in the same order wherever the tiles and blocks
-// fall, so neither the number of threads nor the neighbours change a bit of it.
+// fall, so neither the number of threads nor the neighbours change a bit of it. The
+// assembly kernels have one kc and fuse multiply and add, so they agree to the bit.
 
 // kernel is a micro-kernel and the blocking that suits it.
 type kernel[F Float] struct {
@@ -22,6 +23,10 @@ type kernel[F Float] struct {
 	// tile computes C = alpha*A*B, or adds it to C, for a packed panel A (k, mr), a
 	// packed panel B (k, nr) and a full tile C (mr, nr) with row stride ldc.
 	tile func(k int, alpha F, a, b, c *F, ldc int, add bool)
+
+	// narrow is a kernel with fewer rows for products with few, or nil. It must have the
+	// same kc and give the same bits.
+	narrow *kernel[F]
 
 	// transpose4 packs 4 rows of length n, stride ld, as columns: dst[p*stride+i] =
 	// src[i*ld+p].
@@ -114,12 +119,15 @@ func runProduct[F Float](pool *sync.Pool, kern *kernel[F], threads, m, n, k int,
 	if beta != 0 {
 		scaleRows(m, n, beta, c, ldc, upper)
 	}
+	if kern.narrow != nil && m <= 2*kern.narrow.mr {
+		kern = kern.narrow
+	}
 	p := pool.Get().(*product[F])
 	p.kern, p.m, p.n, p.k, p.alpha = kern, m, n, k, alpha
 	p.a, p.b, p.c, p.ldc, p.upper = a, b, c, ldc, upper
 	p.threads = threads
-	if float64(m)*float64(n)*float64(k) < 64*64*64 {
-		p.threads = 1
+	if float64(m)*float64(n)*float64(k) < 128*128*128 {
+		p.threads = 1 // some 40 µs: waking a worker would cost as much as it saves
 	}
 	p.run(beta != 0)
 	p.a, p.b, p.c = operand[F]{}, operand[F]{}, nil

@@ -37,17 +37,17 @@ func fastBuiltin() bool { return hasAVX2 }
 // availableKernels lists the kernels that this processor can run, the fastest first.
 func availableKernels() []kernelPair {
 	var out []kernelPair
-	if hasAVX512 {
-		out = append(out, kernelPair{
-			&kernel[float32]{name: "avx512", mr: 12, nr: 32, kc: 384, mc: 144, block: 3072, tile: sgemmTileAVX512, transpose4: transpose4Float32},
-			&kernel[float64]{name: "avx512", mr: 12, nr: 16, kc: 256, mc: 144, block: 2304, tile: dgemmTileAVX512, transpose4: transpose4Float64},
-		})
-	}
 	if hasAVX2 {
 		out = append(out, kernelPair{
-			&kernel[float32]{name: "avx2", mr: 4, nr: 24, kc: 256, mc: 96, block: 2048, tile: sgemmTileAVX2, transpose4: transpose4Float32},
+			&kernel[float32]{name: "avx2", mr: 4, nr: 24, kc: 320, mc: 96, block: 2048, tile: sgemmTileAVX2, transpose4: transpose4Float32},
 			&kernel[float64]{name: "avx2", mr: 4, nr: 12, kc: 256, mc: 64, block: 1536, tile: dgemmTileAVX2, transpose4: transpose4Float64},
 		})
+	}
+	if hasAVX512 {
+		out = append([]kernelPair{{
+			&kernel[float32]{name: "avx512", mr: 12, nr: 32, kc: 320, mc: 144, block: 3072, tile: sgemmTileAVX512, transpose4: transpose4Float32, narrow: out[0].s},
+			&kernel[float64]{name: "avx512", mr: 12, nr: 16, kc: 256, mc: 144, block: 2304, tile: dgemmTileAVX512, transpose4: transpose4Float64, narrow: out[0].d},
+		}}, out...)
 	}
 	return append(out, kernelPair{genericKernel[float32](), genericKernel[float64]()})
 }
