@@ -95,7 +95,7 @@ func (t *attentionTask) probabilities(p []float32, b scoreBlock, capped []float3
 		}
 		at := &t.lse[(b.base+b.from+i)*cfg.NumAttentionHeads+b.head]
 		if t.backward {
-			expShift(seen, *at)
+			expSum(seen, *at)
 		} else {
 			*at = softmax(seen)
 		}
@@ -215,7 +215,7 @@ func (t *rowTask) part(_, i int) {
 					raw := t.a.raw[(n*heads+j)*hd : (n*heads+j+1)*hd]
 					copy(raw, x)
 					at := n*heads + j
-					rmsNorm(x, hd, t.a.headRstd[at:at+1], raw, hd, w.data, 0, cfg.RMSNormEps)
+					rmsNorm(x, t.a.headRstd[at:at+1], raw, w.data, 0, cfg.RMSNormEps)
 				}
 				rotate(x, cos, sin)
 				continue
@@ -228,7 +228,7 @@ func (t *rowTask) part(_, i int) {
 				if trained {
 					grad = t.partial[i*2*hd+dw : i*2*hd+dw+hd]
 				}
-				rmsNormBackward(dx, hd, grad, dx, hd, t.a.raw[at*hd:(at+1)*hd], hd, t.a.headRstd[at:at+1], w.data, 0, true)
+				rmsNormBackward(dx, grad, dx, t.a.raw[at*hd:(at+1)*hd], t.a.headRstd[at:at+1], w.data, 0, true)
 			}
 		}
 	}

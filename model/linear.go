@@ -1,6 +1,7 @@
 package model
 
 import (
+	"lep/linalg"
 	"lep/tensor"
 )
 
@@ -18,8 +19,9 @@ func (l *linear) trained() bool {
 // needsInput reports whether the backward pass wants the linear's input.
 func (l *linear) needsInput() bool { return l.w.grad != nil || l.lora != nil }
 
-// tileElements is how many elements of a 16-bit matrix are widened at a time: 4 MiB of
-// float32, so that a tile stays in the cache between the widening and the product.
+// tileElements is how many elements of a float16 matrix are widened at a time: 4 MiB of
+// float32, so that a tile stays in the cache between the widening and the product. (bfloat16
+// is widened by linalg.)
 const tileElements = 1 << 20
 
 // forward computes y (n, rows; row stride ldy) from x (n, cols; row stride ldx), and adds
@@ -28,10 +30,7 @@ func (l *linear) forward(m *Model, y []float32, ldy int, x []float32, ldx, n int
 	m.product(y, ldy, x, ldx, n, l.w, add)
 	if l.bias != nil {
 		for i := range n {
-			row := y[i*ldy : i*ldy+l.w.rows]
-			for j, b := range l.bias.data {
-				row[j] += b
-			}
+			addBias(y[i*ldy:i*ldy+l.w.rows], l.bias.data)
 		}
 	}
 	if t := l.lora; t != nil {
@@ -59,9 +58,7 @@ func (l *linear) backwardWeights(m *Model, dy []float32, ldy int, x []float32, l
 	}
 	if l.bias != nil && l.bias.grad != nil {
 		for i := range n {
-			for j, v := range dy[i*ldy : i*ldy+l.w.rows] {
-				l.bias.grad[j] += v
-			}
+			addBias(l.bias.grad, dy[i*ldy:i*ldy+l.w.rows])
 		}
 	}
 }
@@ -77,20 +74,44 @@ func (l *linear) backwardLoRA(m *Model, dx []float32, ldd int, dy []float32, ldy
 	m.blas.SGEMM(false, false, n, t.a.cols, r, 1, du, r, t.a.data, t.a.cols, 1, dx, ldd)
 }
 
-// product computes y = x Wᵀ (plus y if add). A 16-bit matrix is widened tile by tile.
+// product computes y = x Wᵀ (plus y if add). One row of x is a matrix-vector product, which
+// reads the weights once.
 func (m *Model) product(y []float32, ldy int, x []float32, ldx, n int, w *weight, add bool) {
+	if n == 1 && w.halfType != tensor.F16 {
+		m.vectorProduct(y[:w.rows], x[:w.cols], w, add)
+		return
+	}
 	beta := float32(0)
 	if add {
 		beta = 1
 	}
-	if w.data != nil {
+	switch {
+	case w.data != nil:
 		m.blas.SGEMM(false, true, n, w.rows, w.cols, 1, x, ldx, w.data, w.cols, beta, y, ldy)
-		return
+	case w.halfType == tensor.BF16:
+		linalg.SGEMMBF16(m.blas, false, true, n, w.rows, w.cols, 1, x, ldx, w.half, w.cols, beta, y, ldy)
+	default:
+		tile := max(1, tileElements/w.cols)
+		for r := 0; r < w.rows; r += tile {
+			rows := min(tile, w.rows-r)
+			m.blas.SGEMM(false, true, n, rows, w.cols, 1, x, ldx, m.widen(w, r, rows), w.cols, beta, y[r:], ldy)
+		}
 	}
-	tile := max(1, tileElements/w.cols)
-	for r := 0; r < w.rows; r += tile {
-		rows := min(tile, w.rows-r)
-		m.blas.SGEMM(false, true, n, rows, w.cols, 1, x, ldx, m.widen(w, r, rows), w.cols, beta, y[r:], ldy)
+}
+
+func (m *Model) vectorProduct(y, x []float32, w *weight, add bool) {
+	to := y
+	if add {
+		m.work.vector = grow(m.work.vector, len(y))
+		to = m.work.vector
+	}
+	if w.data != nil {
+		linalg.SGEMV(m.workers.n, w.rows, w.cols, w.data, w.cols, x, to)
+	} else {
+		linalg.SGEMVBF16(m.workers.n, w.rows, w.cols, w.half, w.cols, x, to)
+	}
+	if add {
+		addBias(y, to)
 	}
 }
 
@@ -100,19 +121,22 @@ func (m *Model) productBackward(dx []float32, ldd int, dy []float32, ldy, n int,
 	if add {
 		beta = 1
 	}
-	if w.data != nil {
+	switch {
+	case w.data != nil:
 		m.blas.SGEMM(false, false, n, w.cols, w.rows, 1, dy, ldy, w.data, w.cols, beta, dx, ldd)
-		return
-	}
-	tile := max(1, tileElements/w.cols)
-	for r := 0; r < w.rows; r += tile {
-		rows := min(tile, w.rows-r)
-		m.blas.SGEMM(false, false, n, w.cols, rows, 1, dy[r:], ldy, m.widen(w, r, rows), w.cols, beta, dx, ldd)
-		beta = 1
+	case w.halfType == tensor.BF16:
+		linalg.SGEMMBF16(m.blas, false, false, n, w.cols, w.rows, 1, dy, ldy, w.half, w.cols, beta, dx, ldd)
+	default:
+		tile := max(1, tileElements/w.cols)
+		for r := 0; r < w.rows; r += tile {
+			rows := min(tile, w.rows-r)
+			m.blas.SGEMM(false, false, n, w.cols, rows, 1, dy[r:], ldy, m.widen(w, r, rows), w.cols, beta, dx, ldd)
+			beta = 1
+		}
 	}
 }
 
-// widen returns rows of a 16-bit matrix in float32, in scratch memory.
+// widen returns rows of a float16 matrix in float32, in scratch memory.
 func (m *Model) widen(w *weight, first, rows int) []float32 {
 	n := rows * w.cols
 	if len(m.work.tile) < n {

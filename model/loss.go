@@ -54,21 +54,11 @@ func (t *lossTask) part(_, i int) {
 			z[j] = g * (1 - r*r)
 		}
 	default:
-		s := expSum(z, top)
-		sum = float64(s)
-		scale(z, t.scale/s)
+		sum = expSum(z, top)
+		scale(z, t.scale/float32(sum))
 		z[target] -= t.scale
 	}
 	t.nll[token] = float64(top) - float64(zt) + math.Log(sum)
-}
-
-// expTotal returns the sum of exp(x - shift).
-func expTotal(x []float32, shift float32) float64 {
-	var sum float64
-	for _, v := range x {
-		sum += float64(exp32(v - shift))
-	}
-	return sum
 }
 
 // headLoss scores the tokens in w.rows from their rows of w.hidden (the i-th row is token

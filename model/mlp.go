@@ -33,9 +33,7 @@ func glu(f activation, out, gate, up []float32) {
 		}
 		return
 	}
-	for i, g := range gate {
-		out[i] = g / (1 + exp32(-g)) * up[i]
-	}
+	siluProduct(out, gate, up)
 }
 
 // gluBackward reads the gradient dout of f(gate)·up and replaces, in place,
@@ -52,12 +50,7 @@ func gluBackward(f activation, dout, gate, up []float32) {
 		}
 		return
 	}
-	for i, d := range dout {
-		g, u := gate[i], up[i]
-		s := 1 / (1 + exp32(-g))
-		y := g * s
-		dout[i], gate[i], up[i] = y*u, d*u*(s+y*(1-s)), d*y
-	}
+	siluProductBackward(dout, gate, up)
 }
 
 // gelu returns 0.5x(1+tanh(sqrt(2/pi)(x+0.044715x³))) and its derivative.

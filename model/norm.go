@@ -7,17 +7,14 @@ import "math"
 //
 //	y[n,d] = x[n,d] * rstd[n] * (w[d] + plus),  rstd[n] = 1/sqrt(mean_d(x[n,d]²) + eps)
 //
-// x and y are row-major with the row strides ldx and ldy, w is (D), rstd is (N) and is
-// kept for rmsNormBackward. The mean is summed in float64. y may alias x.
-func rmsNorm[F float32 | float64](y []F, ldy int, rstd []F, x []F, ldx int, w []F, plus F, eps float64) {
+// x and y are (N, D) row-major, w is (D), rstd is (N) and is kept for rmsNormBackward.
+// The mean is summed in float64. y may alias x.
+func rmsNorm(y, rstd, x, w []float32, plus float32, eps float64) {
 	d := len(w)
 	for n := range rstd {
-		row, out := x[n*ldx:n*ldx+d], y[n*ldy:n*ldy+d]
-		r := F(1 / math.Sqrt(sumSquares(row)/float64(d)+eps))
-		rstd[n] = r
-		for i, v := range row {
-			out[i] = v * r * (w[i] + plus)
-		}
+		row := x[n*d : (n+1)*d]
+		rstd[n] = float32(1 / math.Sqrt(sumSquares(row)/float64(d)+eps))
+		normRow(y[n*d:(n+1)*d], row, w, plus, rstd[n])
 	}
 }
 
@@ -27,47 +24,16 @@ func rmsNorm[F float32 | float64](y []F, ldy int, rstd []F, x []F, ldx int, w []
 //	g = dy*(w+plus);  dx += rstd*(g - xhat*mean(g*xhat)),  dw += dy*xhat,  xhat = x*rstd
 //
 // With assign, dx is overwritten and may alias dy.
-func rmsNormBackward[F float32 | float64](dx []F, ldd int, dw []F, dy []F, ldy int, x []F, ldx int, rstd, w []F, plus F, assign bool) {
+func rmsNormBackward(dx, dw, dy, x, rstd, w []float32, plus float32, assign bool) {
 	d := len(w)
 	for n, r := range rstd {
-		row, g, out := x[n*ldx:n*ldx+d], dy[n*ldy:n*ldy+d], dx[n*ldd:n*ldd+d]
-		dot := 0.0
-		for i, v := range g {
-			dot += float64(v * (w[i] + plus) * row[i])
-		}
-		k := F(dot) * r * r / F(d)
+		row, g := x[n*d:(n+1)*d], dy[n*d:(n+1)*d]
+		k := float32(normDot(g, row, w, plus)*float64(r)*float64(r)) / float32(d)
 		if dw != nil {
-			for i, v := range g {
-				dw[i] += v * row[i] * r
-			}
+			addProduct(dw, g, row, r)
 		}
-		if assign {
-			for i, v := range g {
-				out[i] = r * (v*(w[i]+plus) - row[i]*k)
-			}
-			continue
-		}
-		for i, v := range g {
-			out[i] += r * (v*(w[i]+plus) - row[i]*k)
-		}
+		normRowBackward(dx[n*d:(n+1)*d], g, row, w, plus, r, k, assign)
 	}
-}
-
-// sumSquares sums in float64, in four lanes.
-func sumSquares[F float32 | float64](x []F) float64 {
-	var s0, s1, s2, s3 float64
-	i := 0
-	for ; i+4 <= len(x); i += 4 {
-		v := x[i : i+4 : i+4]
-		s0 += float64(v[0]) * float64(v[0])
-		s1 += float64(v[1]) * float64(v[1])
-		s2 += float64(v[2]) * float64(v[2])
-		s3 += float64(v[3]) * float64(v[3])
-	}
-	for ; i < len(x); i++ {
-		s0 += float64(x[i]) * float64(x[i])
-	}
-	return (s0 + s1) + (s2 + s3)
 }
 
 // normTask runs rmsNorm or its backward over parts of the rows.
@@ -89,7 +55,7 @@ func (t *normTask) part(_, i int) {
 	size := rowsPerPart(d)
 	lo, hi := i*size, min((i+1)*size, t.rows)
 	if !t.backward {
-		rmsNorm(t.y[lo*d:], d, t.rstd[lo:hi], t.x[lo*d:], d, t.w, t.plus, t.eps)
+		rmsNorm(t.y[lo*d:], t.rstd[lo:hi], t.x[lo*d:], t.w, t.plus, t.eps)
 		return
 	}
 	var dw []float32
@@ -97,7 +63,7 @@ func (t *normTask) part(_, i int) {
 		dw = t.partial[i*d : (i+1)*d]
 		clear(dw)
 	}
-	rmsNormBackward(t.dx[lo*d:], d, dw, t.dy[lo*d:], d, t.x[lo*d:], d, t.rstd[lo:hi], t.w, t.plus, t.assign)
+	rmsNormBackward(t.dx[lo*d:], dw, t.dy[lo*d:], t.x[lo*d:], t.rstd[lo:hi], t.w, t.plus, t.assign)
 }
 
 // norm computes y = rmsNorm(x) over n rows of D.

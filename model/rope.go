@@ -190,26 +190,3 @@ func (m *Model) rope(n int) *ropeTable {
 	}
 	return &m.table
 }
-
-// rotate turns each pair (x[i], x[i+half]) by the angle of a position, in place: HF's
-// half-split order, not the neighbours of Meta's files.
-func rotate[F float32 | float64](x []F, cos, sin []float32) {
-	half := len(cos)
-	a, b := x[:half], x[half:2*half]
-	sin = sin[:half]
-	for i, c := range cos {
-		c, s := F(c), F(sin[i])
-		a[i], b[i] = a[i]*c-b[i]*s, b[i]*c+a[i]*s
-	}
-}
-
-// rotateBackward turns dX back: the transpose of a rotation is the rotation by minus the angle.
-func rotateBackward[F float32 | float64](dx []F, cos, sin []float32) {
-	half := len(cos)
-	a, b := dx[:half], dx[half:2*half]
-	sin = sin[:half]
-	for i, c := range cos {
-		c, s := F(c), F(sin[i])
-		a[i], b[i] = a[i]*c+b[i]*s, b[i]*c-a[i]*s
-	}
-}

@@ -26,6 +26,7 @@ type workspace struct {
 	ids    []int32            // tokens and spans of Extend
 	spans  []Span
 	tile   []float32 // widened weights
+	vector []float32 // of a matrix-vector product to be added
 }
 
 // attentionScratch is one worker's block of scores.
