@@ -9,7 +9,7 @@ import (
 // Limits of one rendering; a zero field has the default.
 type Limits struct {
 	// Work bounds the steps: every expression is one, and every item or some bytes
-	// of a value that is made are one more. Default 20 million, about a second.
+	// of a value that is made are one more. Default 10 million, a second or two.
 	Work int
 	// Output bounds the text, and any string on the way, in bytes. Default 64 MiB.
 	Output int
@@ -18,7 +18,7 @@ type Limits struct {
 }
 
 const (
-	defaultWork   = 20_000_000
+	defaultWork   = 10_000_000
 	defaultOutput = 64 << 20
 	defaultDepth  = 1000
 )
@@ -49,16 +49,46 @@ type state struct {
 	result  Output
 }
 
+// scope holds the names of one frame: the first few in a slice, which is quick to
+// make and to search, the others in a map.
 type scope struct {
-	vars  map[string]any
+	few   []binding
+	many  map[string]any
 	outer *scope
 }
 
+type binding struct {
+	name  string
+	value any
+}
+
+const fewNames = 8
+
 func (c *scope) set(name string, v any) {
-	if c.vars == nil {
-		c.vars = map[string]any{}
+	for i := range c.few {
+		if c.few[i].name == name {
+			c.few[i].value = v
+			return
+		}
 	}
-	c.vars[name] = v
+	if len(c.few) < fewNames {
+		c.few = append(c.few, binding{name, v})
+		return
+	}
+	if c.many == nil {
+		c.many = map[string]any{}
+	}
+	c.many[name] = v
+}
+
+func (c *scope) get(name string) (any, bool) {
+	for i := range c.few {
+		if c.few[i].name == name {
+			return c.few[i].value, true
+		}
+	}
+	v, ok := c.many[name]
+	return v, ok
 }
 
 // Render executes the template. The values of vars may be nil, bool, int, int64,
@@ -78,7 +108,7 @@ func (t *Template) Render(vars map[string]any, now func() time.Time, limits Limi
 			*l.field = l.value
 		}
 	}
-	s.scope = &scope{outer: &scope{vars: globals}}
+	s.scope = &scope{outer: &scope{many: globals}}
 	for name, v := range vars {
 		value, err := fromGo(v)
 		if err != nil {
@@ -134,7 +164,7 @@ func (s *state) eval(x expr) any {
 
 func (s *state) lookup(name string) any {
 	for c := s.scope; c != nil; c = c.outer {
-		if v, ok := c.vars[name]; ok {
+		if v, ok := c.get(name); ok {
 			return v
 		}
 	}

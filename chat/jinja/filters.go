@@ -165,9 +165,9 @@ func filterBatch(s *state, v any, a args) any {
 			}
 			row := slices.Clone(items[:n])
 			items = items[n:]
-			for fill != nil && int64(len(row)) < size {
-				s.work(1)
-				row = append(row, fill)
+			if missing := size - int64(len(row)); fill != nil && missing > 0 {
+				s.work(int(missing))
+				row = append(row, slices.Repeat([]any{fill}, int(missing))...)
 			}
 			rows = append(rows, &list{items: row})
 		}

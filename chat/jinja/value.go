@@ -96,6 +96,7 @@ func (s *state) hash(v any) any {
 		defer s.enter()()
 		var b strings.Builder
 		for _, item := range v.items {
+			s.work(8)
 			k := fmt.Sprintf("%T:%v", item, s.hash(item))
 			fmt.Fprintf(&b, "%d:%s", len(k), k)
 			s.limitString(b.Len())
