@@ -11,7 +11,7 @@ import (
 )
 
 // lambdas are the strengths that ridge tries, relative to the mean eigenvalue of SᵀS.
-var lambdas = []float64{1e-4, 1e-3, 1e-2, 1e-1, 1}
+var lambdas = []float64{1e-3, 1e-2, 1e-1, 1, 10}
 
 // fitter fits the maps of one matrix (embed_tokens or lm_head) for all targets.
 type fitter struct {

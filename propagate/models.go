@@ -243,9 +243,9 @@ func outside(k tokenizer.Kind) bool {
 
 // usable returns the test that source and all targets have a row for an old id, and
 // mean the same token by it.
-func (in *inputs) usable() func(old int32) bool {
+func (in *inputs) usable(fitSpecial bool) func(old int32) bool {
 	return func(id int32) bool {
-		if int(id) >= in.source.embed.Rows() {
+		if int(id) >= in.source.embed.Rows() || !fitSpecial && in.isSpecial(id) {
 			return false
 		}
 		for _, t := range in.targets {
@@ -255,6 +255,12 @@ func (in *inputs) usable() func(old int32) bool {
 		}
 		return true
 	}
+}
+
+// isSpecial reports whether an old token is no piece of text.
+func (in *inputs) isSpecial(old int32) bool {
+	_, kind := in.source.tok.Bytes(old)
+	return outside(kind)
 }
 
 // checkLayers notes if the donor's layers are not the source's.

@@ -77,7 +77,11 @@ type Options struct {
 	// KeepShared leaves the target's own rows to the tokens that it already has (by
 	// their bytes) and projects the new ones only.
 	KeepShared bool `yaml:"keep_shared" json:"keep_shared"`
-	// HeldOut is the share of shared tokens that the reported R² is measured on, and
+	// FitSpecial fits on special tokens too, by name, as the sound rules of the reference
+	// data do. Tuning moves their rows more than any others, and the result takes them
+	// from the target anyway; without them the map is that of the text alone.
+	FitSpecial bool `yaml:"fit_special" json:"fit_special"`
+	// HeldOut is the share of shared text tokens that the reported R² is measured on, and
 	// that ridge and auto choose by; 0 for none (ridge without Lambda and auto need some).
 	HeldOut float64 `yaml:"held_out" json:"held_out"`
 	// Lambda is the strength of ridge relative to the mean eigenvalue of SᵀS; 0 to choose it.
@@ -122,7 +126,7 @@ type Options struct {
 
 // DefaultOptions returns the sound settings.
 func DefaultOptions() Options {
-	return Options{Method: Conversion, HeldOut: 0.1, Seed: 1, CheckLayers: true, AlphaScale: 1, OverlapPenalty: 1,
+	return Options{Method: Conversion, FitSpecial: true, HeldOut: 0.1, Seed: 1, CheckLayers: true, AlphaScale: 1, OverlapPenalty: 1,
 		SpaceForMetaspace: "auto", ShardSize: 5_000_000_000}
 }
 
@@ -152,6 +156,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("occurrences: a file is given, but the method is %s", o.Method)
 	case o.Compat == "reference" && (o.Method == Ridge || o.Method == Auto || o.KeepShared):
 		return errors.New("compat: the authors' code has no ridge, auto or keep_shared")
+	case o.Compat == "reference" && !o.FitSpecial:
+		return errors.New("compat: the authors' code always fits on special tokens")
 	case o.PadToMultipleOf < 0 || o.PadToMultipleOf > 1<<16:
 		return fmt.Errorf("pad_to_multiple_of: %d, want 0 to 65536", o.PadToMultipleOf)
 	case !(o.AlphaScale > 0) || math.IsInf(o.AlphaScale, 0):

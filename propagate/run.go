@@ -63,7 +63,7 @@ func (r *run) match() (err error) {
 		return r.matchReference()
 	}
 	o.shared = vocab.Shared(old, next)
-	o.usable = r.in.usable()
+	o.usable = r.in.usable(r.opts.FitSpecial)
 	if len(o.shared) == 0 && r.opts.Method != Swap {
 		return errors.New("the donor's vocabulary shares no tokens with the source's: are these tokenizers of the right models?")
 	}
@@ -71,16 +71,19 @@ func (r *run) match() (err error) {
 	if r.opts.Method == Bypass {
 		o.bypass = vocab.Convert(old, old)
 	}
-	var usable []vocab.Pair
+	var usable, text []vocab.Pair
 	for _, p := range o.shared {
 		if o.usable(p.Old) {
 			usable = append(usable, p)
+			if !r.in.isSpecial(p.Old) {
+				text = append(text, p)
+			}
 		}
 	}
 	o.shared = usable
 	if r.opts.HeldOut > 0 {
-		if r.held = holdOut(usable, r.opts.HeldOut, r.opts.Seed); r.held == nil {
-			r.in.note("only %d tokens are shared: too few to hold some out, so no R² is reported", len(usable))
+		if r.held = holdOut(text, r.opts.HeldOut, r.opts.Seed); r.held == nil {
+			r.in.note("only %d text tokens are shared: too few to hold some out, so no R² is reported", len(text))
 		}
 	}
 	r.classes = vocab.ClassesOf(next)
