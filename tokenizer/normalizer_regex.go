@@ -1,37 +1,32 @@
 package tokenizer
 
-import (
-	"fmt"
-	"time"
+import "fmt"
 
-	"github.com/dlclark/regexp2/v2"
-)
-
+// regexNormalizer replaces every match of a pattern.
 type regexNormalizer struct {
-	re *regexp2.Regexp
+	re *regex
 	to string
 }
 
 func compileRegexReplace(pattern, to string) (normalizer, error) {
-	re, err := regexp2.Compile(pattern)
+	re, err := compileRegexp(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("Replace: %w", err)
 	}
-	re.MatchTimeout = 5 * time.Second
 	return regexNormalizer{re, to}, nil
 }
 
 func (r regexNormalizer) normalize(n *normalized) {
-	spans, err := r.re.FindAllStringIndex(n.text, -1)
-	if err != nil || spans == nil {
-		return
-	}
 	e := n.edit()
-	for _, s := range spans {
-		e.keep(s[0] - e.pos)
-		e.drop(s[1] - s[0])
-		e.insert(r.to)
+	for _, s := range matches(r.re, n.text) {
+		if s.match {
+			e.drop(s.end - s.start)
+			e.insert(r.to)
+		} else {
+			e.keep(s.end - s.start)
+		}
 	}
-	e.keep(len(n.text) - e.pos)
-	e.done()
+	if string(e.out) != n.text {
+		e.done()
+	}
 }
