@@ -200,6 +200,40 @@ func (a *app) vocabConvertCmd() *cobra.Command {
 // what it returns, as JSON or as text. It writes through when the input pauses, so
 // that another program can talk to it line by line.
 func (a *app) eachLine(path string, work func(line []byte) (any, error)) error {
+	w := bufio.NewWriter(a.out)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	err := a.readLines(path, 1, func(lines []inputLine) error {
+		v, err := work(lines[0].text)
+		if err != nil {
+			return lines[0].fail(err)
+		}
+		if text, ok := v.(string); ok {
+			fmt.Fprintln(w, text)
+		} else if err := enc.Encode(v); err != nil {
+			return err
+		}
+		if lines[0].last {
+			return w.Flush()
+		}
+		return nil
+	})
+	return errors.Join(w.Flush(), err)
+}
+
+// inputLine is a line of input, without its end, and where it stands.
+type inputLine struct {
+	text   []byte
+	name   string
+	number int
+	last   bool // nothing behind it has arrived yet
+}
+
+func (l inputLine) fail(err error) error { return lineError(l.name, l.number, l.text, err) }
+
+// readLines reads a file (- for standard input) and hands on up to n lines at a time, fewer
+// when the input pauses.
+func (a *app) readLines(path string, n int, work func([]inputLine) error) error {
 	in, name := a.in, "standard input"
 	if path != "-" {
 		f, err := os.Open(path)
@@ -210,31 +244,24 @@ func (a *app) eachLine(path string, work func(line []byte) (any, error)) error {
 		in, name = f, path
 	}
 	r := bufio.NewReaderSize(in, 1<<16)
-	w := bufio.NewWriter(a.out)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	for n := 1; ; n++ {
+	var batch []inputLine
+	for number := 1; ; number++ {
 		line, err := r.ReadBytes('\n')
-		if len(line) == 0 && err != nil {
-			if errors.Is(err, io.EOF) {
-				return w.Flush()
-			}
+		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-		v, err := work(line)
-		if err != nil {
-			return errors.Join(w.Flush(), lineError(name, n, line, err))
+		if len(line) > 0 {
+			line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+			batch = append(batch, inputLine{line, name, number, r.Buffered() == 0})
 		}
-		if text, ok := v.(string); ok {
-			fmt.Fprintln(w, text)
-		} else if err := enc.Encode(v); err != nil {
-			return err
-		}
-		if r.Buffered() == 0 {
-			if err := w.Flush(); err != nil {
+		if len(batch) > 0 && (len(batch) == n || err != nil || r.Buffered() == 0) {
+			if err := work(batch); err != nil {
 				return err
 			}
+			batch = batch[:0]
+		}
+		if err != nil {
+			return nil
 		}
 	}
 }

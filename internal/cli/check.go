@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"lep/checkpoint"
+	"lep/propagate"
+)
+
+func (a *app) checkCmd() *cobra.Command {
+	var against, level string
+	cmd := &cobra.Command{
+		Use:   "check DIR",
+		Short: "Run the acceptance checks on a model folder",
+		Long: `Run the acceptance checks on a model folder: finite rows and sane norms, rows and config in agreement, round trips in many
+scripts, special tokens, chat template and stop tokens, the tied flag; and with the model run: a greedy answer that stops, bits per byte,
+equal logits after reloading. --against names the instruct model that it was made from. Exit status 3 if a check has not passed.`,
+		Example: "  lep check ./llama3-ru-instruct --against meta-llama/Meta-Llama-3-8B-Instruct",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := checkpoint.Resolve(args[0])
+			if err != nil {
+				return err
+			}
+			opts := propagate.CheckOptions{}
+			if against != "" {
+				if opts.Against, err = checkpoint.Resolve(against); err != nil {
+					return err
+				}
+			}
+			if level != checkFull && level != checkFast && level != checkAuto {
+				return usagef("--level %q: want %s, %s or %s", level, checkAuto, checkFull, checkFast)
+			}
+			if level == checkFull || level == checkAuto && weightBytes(dir) <= smallModel {
+				e := a.newEngine()
+				defer e.close()
+				opts.Engine = e
+				if opts.Texts, err = checkTexts(); err != nil {
+					return err
+				}
+			}
+			checks, err := propagate.CheckFolder(cmd.Context(), dir, opts)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = a.printJSON(map[string]any{"dir": dir, "passed": propagate.Passed(checks), "checks": checks})
+			} else {
+				err = a.printChecks(checks)
+			}
+			if err == nil && !propagate.Passed(checks) {
+				err = errCheck
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&against, "against", "", "the model that it was made from: folder or hub id")
+	cmd.Flags().StringVar(&level, "level", checkAuto, "full (also run the model), fast, or auto (full up to 4 GB of weights)")
+	return cmd
+}
