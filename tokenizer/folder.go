@@ -61,8 +61,8 @@ func WriteFolder(dir string, d *Definition, c *Config) (notes []string, err erro
 		}
 		add("added_tokens.json", data)
 	}
-	if w, ok := any(d).(interface{ SentencePieceModel() ([]byte, error) }); ok && d.SentencePiece != nil {
-		native, err := w.SentencePieceModel()
+	if d.SentencePiece != nil {
+		native, err := d.SentencePieceModel()
 		if err != nil {
 			notes = append(notes, fmt.Sprintf("tokenizer.model is not written: %v", err))
 		} else {

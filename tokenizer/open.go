@@ -80,7 +80,17 @@ func readAny(data []byte) (*Definition, error) {
 	case len(data) == 0:
 		return nil, fmt.Errorf("the file is empty")
 	case bytes.HasPrefix(text, []byte("{")):
-		return ReadJSON(data)
+		return readObjectFile(data)
+	case isTiktoken(data):
+		return readRankFile(data)
 	}
 	return ReadSentencePiece(data)
+}
+
+// readObjectFile reads a tekken.json or a tokenizer.json, which both are one object.
+func readObjectFile(data []byte) (*Definition, error) {
+	if isTekken(data) {
+		return readTekken(data)
+	}
+	return ReadJSON(data)
 }
