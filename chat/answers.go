@@ -60,7 +60,7 @@ func (t *Template) findAnswers(o Options, text string, learn int, special func(s
 		if m.Role != "assistant" || i < learn {
 			continue
 		}
-		s, ok := t.answerByPrefix(o, text, i)
+		s, ok := t.answerByPrefix(o, text, i, special)
 		if !ok {
 			s, ok = t.answerByContent(o, text, i, special)
 		}
@@ -77,7 +77,7 @@ func (t *Template) findAnswers(o Options, text string, learn int, special func(s
 }
 
 // answerByPrefix finds message i behind the conversation before it.
-func (t *Template) answerByPrefix(o Options, text string, i int) (Span, bool) {
+func (t *Template) answerByPrefix(o Options, text string, i int, special func(string) int) (Span, bool) {
 	upTo := func(n int, prompt bool) (string, bool) {
 		part := o
 		part.Messages, part.AddGenerationPrompt = o.Messages[:n], prompt
@@ -92,12 +92,33 @@ func (t *Template) answerByPrefix(o Options, text string, i int) (Span, bool) {
 	if !ok || len(whole) <= len(head) {
 		return Span{}, false
 	}
-	end := len(strings.TrimRightFunc(whole, unicode.IsSpace))
-	if words := strings.Index(whole[len(head):], o.Messages[i].Content); words >= 0 {
-		// a template without an end token: blanks at the end are the message's own
-		end = max(end, len(head)+words+len(o.Messages[i].Content))
-	}
+	end := answerEnd(whole, len(head), o.Messages[i], special)
 	return Span{Start: len(head), End: end}, end > len(head)
+}
+
+// answerEnd finds where the answer m ends in whole, which it begins at start: with
+// the special token behind its content, else with the last character that is no
+// blank, the content's own blanks aside.
+func answerEnd(whole string, start int, m Message, special func(string) int) int {
+	end := len(strings.TrimRightFunc(whole, unicode.IsSpace))
+	if strings.TrimSpace(m.Content) == "" {
+		return end
+	}
+	at := strings.LastIndex(whole[start:], m.Content)
+	if kept := strings.TrimSpace(m.Content); at < 0 {
+		m.Content = kept // the template trims
+		at = strings.LastIndex(whole[start:], kept)
+	}
+	if at < 0 {
+		return end
+	}
+	behind := start + at + len(m.Content)
+	if special != nil && m.Field("tool_calls") == nil {
+		if n := special(whole[behind:]); n > 0 {
+			return behind + n
+		}
+	}
+	return max(end, behind)
 }
 
 // answerByContent finds the content of message i as what changes in the text when

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -61,6 +62,7 @@ func readRow(line []byte) (Row, error) {
 	if len(line) > maxRow {
 		return Row{}, fmt.Errorf("row of %d bytes, more than %d", len(line), maxRow)
 	}
+	line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
 	for i := 0; i < len(line); {
 		r, n := utf8.DecodeRune(line[i:])
 		if r == utf8.RuneError && n == 1 {
@@ -152,7 +154,7 @@ func conversationRow(o *orderedjson.Object, layout Layout) (Row, error) {
 // toolList returns the tools of a row; files without nested columns (CSV,
 // parquet) carry the list as a string.
 func toolList(raw json.RawMessage) (json.RawMessage, error) {
-	if raw == nil || string(raw) == "null" || string(raw) == "[]" || string(raw) == `""` {
+	if raw == nil || string(raw) == "null" || string(raw) == `""` {
 		return nil, nil
 	}
 	if raw[0] == '"' {
@@ -165,6 +167,9 @@ func toolList(raw json.RawMessage) (json.RawMessage, error) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return nil, fmt.Errorf("tools is no JSON list: %w", err)
+	}
+	if len(list) == 0 {
+		return nil, nil // templates ask whether there are tools at all
 	}
 	return raw, nil
 }
@@ -248,6 +253,9 @@ func completionRow(o *orderedjson.Object) (Row, error) {
 	}
 	if _, err := o.Decode("completion", &completion); err != nil {
 		return Row{}, fmt.Errorf("completion is no list of messages as prompt is: %w", err)
+	}
+	if len(completion) == 0 {
+		return Row{}, fmt.Errorf("completion is empty")
 	}
 	row.Prompt = ""
 	row.Messages = append(prompt, completion...)

@@ -105,10 +105,18 @@ func number64(v any) any {
 	return v
 }
 
+func isBig(v any) bool {
+	_, ok := v.(bigInt)
+	return ok
+}
+
 func (s *state) overflow() { s.fail("integer result does not fit 64 bits") }
 
 func (s *state) arithmetic(op string, x, y any) any {
 	s.use(x)
+	if isBig(x) || isBig(y) && op != "%" {
+		s.overflow()
+	}
 	switch a := number64(x).(type) {
 	case int64:
 		switch b := number64(y).(type) {
