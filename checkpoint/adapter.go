@@ -42,7 +42,8 @@ type Adapter struct {
 	Saved []tensor.View
 
 	dir  string
-	file *File // nil for an adapter made in memory, or a part of another
+	file *File // nil for an adapter made in memory
+	part bool  // of another adapter, which closes the file
 }
 
 // IsAdapter reports whether a folder holds a LoRA adapter rather than a model.
@@ -237,13 +238,13 @@ func (a *Adapter) Dir() string { return a.dir }
 
 // EmbeddingPart returns the terms and saved tensors of embed_tokens and lm_head;
 // it shares the adapter's data, and only the whole adapter is closed.
-func (a *Adapter) EmbeddingPart() *Adapter { return a.part(true) }
+func (a *Adapter) EmbeddingPart() *Adapter { return a.split(true) }
 
 // LayerPart returns all but the [Adapter.EmbeddingPart].
-func (a *Adapter) LayerPart() *Adapter { return a.part(false) }
+func (a *Adapter) LayerPart() *Adapter { return a.split(false) }
 
-func (a *Adapter) part(embeddings bool) *Adapter {
-	p := &Adapter{Config: a.Config, dir: a.dir}
+func (a *Adapter) split(embeddings bool) *Adapter {
+	p := &Adapter{Config: a.Config, dir: a.dir, file: a.file, part: true}
 	for _, m := range a.Modules {
 		if isEmbedding(m.Module) == embeddings {
 			p.Modules = append(p.Modules, m)
@@ -257,9 +258,17 @@ func (a *Adapter) part(embeddings bool) *Adapter {
 	return p
 }
 
+// Release drops the bytes of a view from memory until they are touched again; see
+// [File.Release].
+func (a *Adapter) Release(v tensor.View) {
+	if a.file != nil {
+		a.file.Release(v)
+	}
+}
+
 // Close closes the adapter's file; its views must not be used any more.
 func (a *Adapter) Close() error {
-	if a.file == nil {
+	if a.file == nil || a.part {
 		return nil
 	}
 	err := a.file.Close()

@@ -59,13 +59,21 @@ func (d *digests) wait() (map[string]string, error) {
 	return d.sums, d.err
 }
 
-// sum reads a tensor's bytes by ReadAt, not through the mapping: nothing of it
-// stays in the resident set.
+// sum reads a tensor's bytes by ReadAt, not through the mapping, so that nothing
+// of it stays in the resident set. Holes are not read: they are known to be zero.
 func (s *File) sum(e Entry) (string, error) {
 	h := sha256.New()
-	r := io.NewSectionReader(s.f, s.start+e.Begin, e.End-e.Begin)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{r}, make([]byte, copyBuffer)); err != nil {
-		return "", fmt.Errorf("%s: tensor %q: %w", s.name, e.Name, err)
+	buf, zero := make([]byte, copyBuffer), make([]byte, copyBuffer)
+	at, end := s.start+e.Begin, s.start+e.End
+	for _, x := range append(extents(s.f, at, end), extent{end, end}) {
+		for n := x.from - at; n > 0; n -= copyBuffer {
+			h.Write(zero[:min(n, copyBuffer)])
+		}
+		r := io.NewSectionReader(s.f, x.from, x.to-x.from)
+		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{r}, buf); err != nil {
+			return "", fmt.Errorf("%s: tensor %q: %w", s.name, e.Name, err)
+		}
+		at = x.to
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
@@ -90,4 +98,46 @@ func (m *Model) Digests(ctx context.Context, names ...string) (map[string]string
 		d.region(name, f, e)
 	}
 	return d.wait()
+}
+
+// FileDigests returns the SHA-256 of whole files of the model's folder in hex: of
+// its config files and weight files, and of those named in also ("tokenizer.json")
+// that are there.
+func (m *Model) FileDigests(ctx context.Context, also ...string) (map[string]string, error) {
+	sums := map[string]string{}
+	names := append([]string{ConfigFile, GenerationConfigFile, indexFile}, also...)
+	for _, name := range append(names, m.Files()...) {
+		if !m.exists(name) {
+			continue
+		}
+		sum, err := m.fileDigest(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		sums[name] = sum
+	}
+	return sums, nil
+}
+
+func (m *Model) fileDigest(ctx context.Context, name string) (string, error) {
+	f, err := m.openFile(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	buf := make([]byte, copyBuffer)
+	for {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		n, err := f.Read(buf)
+		h.Write(buf[:n])
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+	}
 }

@@ -66,9 +66,13 @@ func (m *Model) CheckFinite(ctx context.Context, names ...string) error {
 		if err != nil {
 			return err
 		}
+		stored := place(m, name)
 		for from, b := range m.Blocks(v) {
 			if err := ctx.Err(); err != nil {
 				return err
+			}
+			if stored.empty(from, b) {
+				continue
 			}
 			if row, col, found := FindNonFinite(b); found {
 				return m.nonFinite(v, from+row, col)

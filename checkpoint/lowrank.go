@@ -31,8 +31,11 @@ func (m *Merged) stream(c *change, out io.Writer) error {
 				tensor.Encode64(part[r*cols*c.dtype.Size():], acc, c.dtype)
 			}
 		})
-		if c.base.Data != nil && c.saved == nil {
-			m.base.Release(c.base.Block(from, n))
+		if c.saved == nil || c.blend != 1 {
+			m.Release(c.base.Block(from, n))
+		}
+		if c.saved != nil {
+			m.Release(c.saved.Block(from, n))
 		}
 		if _, err := out.Write(part); err != nil {
 			return err

@@ -63,6 +63,7 @@ func (o MergeOptions) Validate() error {
 // the adapter does not touch are the base's own.
 type Merged struct {
 	base    *Model
+	adapter *Adapter
 	config  *orderedjson.Object
 	names   []string
 	changes map[string]*change
@@ -89,7 +90,7 @@ func Merge(base *Model, a *Adapter, opts MergeOptions) (*Merged, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Merged{base: base, config: base.config.Clone(), names: slices.Clone(base.names), changes: map[string]*change{}}
+	m := &Merged{base: base, adapter: a, config: base.config.Clone(), names: slices.Clone(base.names), changes: map[string]*change{}}
 	if err := m.findEmbeddings(); err != nil {
 		return nil, err
 	}
@@ -318,8 +319,12 @@ func (m *Merged) LMHead() (tensor.View, error) {
 // Changes reports whether the adapter changes a tensor.
 func (m *Merged) Changes(name string) bool { return m.changes[name] != nil }
 
-// Release passes on to the base model.
-func (m *Merged) Release(v tensor.View) { m.base.Release(v) }
+// Release drops the bytes of a view from memory, whichever file it is of; see
+// [File.Release].
+func (m *Merged) Release(v tensor.View) {
+	m.base.Release(v)
+	m.adapter.Release(v)
+}
 
 // Tensor returns a tensor of the result: a view of the base's file, a view of the
 // adapter's file where the tensor was saved whole in the base's dtype, else newly

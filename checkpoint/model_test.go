@@ -1,8 +1,11 @@
 package checkpoint
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -289,6 +292,27 @@ func TestDigestsAreOfValues(t *testing.T) {
 	}
 	if _, err := openModel(t, one).Digests(t.Context(), "q"); err == nil {
 		t.Error("a missing tensor has a digest")
+	}
+}
+
+func TestFileDigests(t *testing.T) {
+	text := string(tiny(t))
+	m := openModel(t, folder(t, map[string]string{ConfigFile: "{}", weightsFile: text, "tokenizer.json": "x", "other": "y"}))
+	got, err := m.FileDigests(t.Context(), "tokenizer.json", "tokenizer.model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for name, data := range map[string]string{ConfigFile: "{}", weightsFile: text, "tokenizer.json": "x"} {
+		want[name] = fmt.Sprintf("%x", sha256.Sum256([]byte(data)))
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.FileDigests(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
 
