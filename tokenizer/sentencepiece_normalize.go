@@ -41,7 +41,7 @@ func newSPNormalizer(d *Definition) (*spNormalizer, error) {
 		}
 	}
 	if defined != nil {
-		z.defined, err = buildDartsTrie(defined)
+		z.defined, err = buildDartsTrie(defined, false)
 	}
 	return z, err
 }

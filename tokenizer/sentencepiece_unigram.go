@@ -45,7 +45,7 @@ func newSPUnigram(m *Model) (*spUnigram, error) {
 		entries = append(entries, trieEntry{p.Text, uint32(p.ID)})
 	}
 	var err error
-	u.trie, err = buildDartsTrie(entries)
+	u.trie, err = buildDartsTrie(entries, false)
 	return u, err
 }
 
