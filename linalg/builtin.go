@@ -2,6 +2,7 @@ package linalg
 
 import (
 	"sync"
+	"sync/atomic"
 )
 
 // The builtin product follows Goto & van de Geijn 2008 and BLIS (Van Zee & van
@@ -57,13 +58,19 @@ type product[F Float] struct {
 
 	// The block in work: A rows [i0, i0+mb), B columns [j0, j0+nb), depth [p0, p0+kb).
 	i0, mb, j0, nb, p0, kb int
+	addFirst, done         bool
 	packedA, packedB       []F
 	tiles                  [][]F // a tile of C per worker, for the edges
-	packsA                 int   // units of work that pack A
+	packsA, packsB         int   // units of work that pack A and B
 	rowUnits, colUnits     int
 	colsPerUnit            int
-	team                   team
-	pack, compute          func(worker, unit int)
+
+	team    team
+	meet    barrier
+	next    atomic.Int64        // unit of the phase to be taken
+	work    func(_, worker int) // the methods as values, made once
+	packed  func()
+	advance func()
 }
 
 type builtinBLAS struct {
@@ -84,7 +91,8 @@ func newBuiltin(threads int, s *kernel[float32], d *kernel[float64]) *builtinBLA
 
 func newProduct[F Float]() *product[F] {
 	p := &product[F]{}
-	p.pack, p.compute = p.packUnit, p.computeUnit
+	p.work, p.packed, p.advance = p.phases, p.restart, p.nextBlock
+	p.meet.open = sync.NewCond(&p.meet.mu)
 	return p
 }
 
@@ -125,10 +133,8 @@ func runProduct[F Float](pool *sync.Pool, kern *kernel[F], threads, m, n, k int,
 	p := pool.Get().(*product[F])
 	p.kern, p.m, p.n, p.k, p.alpha = kern, m, n, k, alpha
 	p.a, p.b, p.c, p.ldc, p.upper = a, b, c, ldc, upper
-	p.threads = threads
-	if float64(m)*float64(n)*float64(k) < 128*128*128 {
-		p.threads = 1 // some 40 µs: waking a worker would cost as much as it saves
-	}
+	// A worker gets some 20 µs of work at least: waking one costs about as much.
+	p.threads = max(1, int(min(float64(threads), float64(m)*float64(n)*float64(k)/(1<<20))))
 	p.run(beta != 0)
 	p.a, p.b, p.c = operand[F]{}, operand[F]{}, nil
 	pool.Put(p)
@@ -153,26 +159,60 @@ func (p *product[F]) run(add bool) {
 	}
 	kb, mb, nb := min(p.k, kn.kc), roundUp(min(p.m, kn.block), kn.mr), roundUp(min(p.n, kn.block), kn.nr)
 	p.packedA, p.packedB = grow(p.packedA, kb*mb), grow(p.packedB, kb*nb)
+	p.addFirst, p.done = add, false
+	p.i0, p.j0, p.p0 = 0, 0, 0
+	p.setBlock(true)
+	p.meet.size = int32(p.threads)
+	p.team.run(p.threads, p.threads, p.work)
+}
 
-	for p.j0 = 0; p.j0 < p.n; p.j0 += p.nb {
-		p.nb = min(kn.block/kn.nr*kn.nr, p.n-p.j0)
-		for p.p0 = 0; p.p0 < p.k; p.p0 += p.kb {
-			p.kb = min(kn.kc, p.k-p.p0)
-			p.add = add || p.p0 > 0
-			packB := (p.nb + packGroup*kn.nr - 1) / (packGroup * kn.nr)
-			for p.i0 = 0; p.i0 < p.m; p.i0 += p.mb {
-				p.mb = min(kn.block/kn.mr*kn.mr, p.m-p.i0)
-				if p.upper && p.i0 >= p.j0+p.nb {
-					break // the rest lies below the diagonal
-				}
-				p.packsA = (p.mb + packGroup*kn.mr - 1) / (packGroup * kn.mr)
-				p.team.run(p.threads, p.packsA+packB, p.pack)
-				packB = 0
-				p.split()
-				p.team.run(p.threads, p.rowUnits*p.colUnits, p.compute)
+// phases is what every worker does: pack, meet, compute, meet, until all blocks are done.
+func (p *product[F]) phases(_, worker int) {
+	for !p.done {
+		units := int64(p.packsA + p.packsB)
+		for u := p.next.Add(1) - 1; u < units; u = p.next.Add(1) - 1 {
+			p.packUnit(int(u))
+		}
+		p.meet.wait(p.packed)
+		units = int64(p.rowUnits * p.colUnits)
+		for u := p.next.Add(1) - 1; u < units; u = p.next.Add(1) - 1 {
+			p.computeUnit(worker, int(u))
+		}
+		p.meet.wait(p.advance)
+	}
+}
+
+func (p *product[F]) restart() { p.next.Store(0) }
+
+// nextBlock moves to the next block: rows of A first, then depth, then columns of B.
+func (p *product[F]) nextBlock() {
+	packB := false
+	p.i0 += p.mb
+	if p.i0 >= p.m || p.upper && p.i0 >= p.j0+p.nb { // the rest lies below the diagonal
+		p.i0, packB = 0, true
+		if p.p0 += p.kb; p.p0 >= p.k {
+			p.p0 = 0
+			if p.j0 += p.nb; p.j0 >= p.n {
+				p.done = true
+				return
 			}
 		}
 	}
+	p.setBlock(packB)
+}
+
+func (p *product[F]) setBlock(packB bool) {
+	kn := p.kern
+	p.mb = min(kn.block/kn.mr*kn.mr, p.m-p.i0)
+	p.nb = min(kn.block/kn.nr*kn.nr, p.n-p.j0)
+	p.kb = min(kn.kc, p.k-p.p0)
+	p.add = p.addFirst || p.p0 > 0
+	p.packsA, p.packsB = (p.mb+packGroup*kn.mr-1)/(packGroup*kn.mr), 0
+	if packB {
+		p.packsB = (p.nb + packGroup*kn.nr - 1) / (packGroup * kn.nr)
+	}
+	p.split()
+	p.next.Store(0)
 }
 
 // split cuts the block into units of mc rows, and of fewer columns where there
@@ -195,7 +235,7 @@ func (p *product[F]) split() {
 // them again, as the rows of a matrix often fall into the same cache sets.
 const packGroup = 8
 
-func (p *product[F]) packUnit(_, unit int) {
+func (p *product[F]) packUnit(unit int) {
 	kn := p.kern
 	if unit < p.packsA {
 		i := unit * packGroup * kn.mr
