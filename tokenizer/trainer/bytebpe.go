@@ -8,6 +8,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"lep/internal/hint"
@@ -58,8 +59,10 @@ type Result struct {
 	Texts      int64 // texts read
 	Bytes      int64 // of text
 	Words      int   // distinct words
-	Skipped    int64 // sentences left out (too long, reserved character)
-	Found      int   // size of the vocabulary
+	// Skipped counts what was left out: for BPE words over 64 KiB, for SentencePiece
+	// sentences over MaxSentenceLength or with its reserved character ▅.
+	Skipped int64
+	Found   int // size of the vocabulary
 }
 
 // TrainBPE trains a byte-level BPE tokenizer by the rules of Hugging Face's
@@ -87,10 +90,15 @@ func TrainBPE(ctx context.Context, texts iter.Seq2[string, error], opts BPEOptio
 	if err != nil {
 		return nil, err
 	}
+	var skipped atomic.Int64
 	counts, total, err := countWords(ctx, texts, threads, opts.Progress, func(add func([]byte, int64)) func(string) {
 		var buf []byte
 		return func(text string) {
 			for _, w := range splitter.PreTokenize(text) {
+				if len(w) > maxWordBytes {
+					skipped.Add(1)
+					continue
+				}
 				buf = append(buf[:0], w...)
 				add(buf, 1)
 			}
@@ -112,7 +120,7 @@ func TrainBPE(ctx context.Context, texts iter.Seq2[string, error], opts BPEOptio
 		return nil, tooSmall(found, opts.Size)
 	}
 	t.fill(def)
-	return &Result{Definition: def, Texts: total.texts, Bytes: total.bytes, Words: words, Found: found}, nil
+	return &Result{Definition: def, Texts: total.texts, Bytes: total.bytes, Words: words, Skipped: skipped.Load(), Found: found}, nil
 }
 
 func tooSmall(found, size int) error {

@@ -95,9 +95,9 @@ type counter struct {
 const (
 	localWords = 1 << 15
 	localBytes = 1 << 20
-	// maxWordBytes bounds one word; a longer one would make every merge inside it
-	// cost its whole length.
-	maxWordBytes = 1 << 20
+	// maxWordBytes bounds one word of byte-level BPE: every merge inside a word costs
+	// its whole length.
+	maxWordBytes = 64 << 10
 )
 
 func (c *counter) add(word []byte, n int64) {
