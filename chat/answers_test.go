@@ -18,11 +18,16 @@ import (
 // marks the assistant's words.
 func style(t *testing.T, name string) *Template {
 	t.Helper()
+	return mustParse(t, readStyle(t, name))
+}
+
+func readStyle(t testing.TB, name string) string {
+	t.Helper()
 	source, err := os.ReadFile(filepath.Join("jinja", "testdata", "styles", name+".jinja"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mustParse(t, string(source))
+	return string(source)
 }
 
 // anyTag takes every <…> of the test templates for a special token.
