@@ -52,10 +52,10 @@ func FitReference(ctx context.Context, blas BLAS, dim, targets int, blocks Block
 	return q.SolveReference()
 }
 
-// stream decomposes all rows, gathered to blocks of at least dim rows.
+// stream decomposes all rows, gathered to blocks of up to 1024 rows.
 func stream(ctx context.Context, blas BLAS, dim, targets int, blocks Blocks) (*QR, error) {
 	q := NewQR(dim, targets, blas)
-	limit := max(dim, 256)
+	limit := min(max(dim, 256), 1024)
 	s := make([]float64, 0, limit*dim)
 	g := make([][]float64, targets)
 	for t := range g {

@@ -31,8 +31,9 @@ var (
 	hasAVX512 = hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ
 )
 
-// fastBuiltin reports whether builtin has assembly for this processor.
-func fastBuiltin() bool { return hasAVX2 }
+// preferBuiltin reports whether builtin is faster than gonum: gonum has assembly for
+// any amd64 processor, builtin only for those with AVX2 and FMA.
+func preferBuiltin() bool { return hasAVX2 }
 
 // availableKernels lists the kernels that this processor can run, the fastest first.
 func availableKernels() []kernelPair {

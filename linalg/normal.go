@@ -171,7 +171,8 @@ func (n *NormalEquations) Solve(u float64) ([]*Solution, error) {
 	return out, nil
 }
 
-// solveCholesky is false if A is singular, nearly so, or too ill-conditioned for
+// solveCholesky is false if A is singular or within a tenth of the noise floor (the
+// estimate of the smallest singular value is better than that), or too ill-conditioned for
 // a solution to gramLimit.
 func (n *NormalEquations) solveCholesky(u float64) ([]*Solution, bool) {
 	tau := n.NoiseFloor(u)
@@ -181,7 +182,7 @@ func (n *NormalEquations) solveCholesky(u float64) ([]*Solution, bool) {
 	}
 	hi, _ := n.lanczos(nil)
 	inv, _ := n.lanczos(r)
-	if 1 <= 4*tau*tau*inv || epsilon*hi*inv > gramLimit {
+	if 1 <= 1.21*tau*tau*inv || epsilon*hi*inv > gramLimit {
 		return nil, false
 	}
 	var out []*Solution

@@ -18,7 +18,7 @@ var libraries = []string{"mkl", "openblas", "accelerate"}
 // Open returns the named implementation, working on up to threads processors (at
 // least 1). "auto" takes the first that is found and multiplies correctly of MKL,
 // OpenBLAS and Accelerate, then the builtin kernels; gonum comes before builtin only
-// on processors for which builtin has no assembly. A library is looked for in dirs
+// on amd64 processors without AVX2. A library is looked for in dirs
 // (folders of libraries, or roots of Python environments), then as the system's
 // loader does, then where distributions and wheels keep theirs. It is an error if
 // a library was named and none of that name works.
@@ -31,7 +31,7 @@ func Open(name string, threads int, dirs ...string) (BLAS, error) {
 				return found.blas, nil
 			}
 		}
-		if !fastBuiltin() {
+		if !preferBuiltin() {
 			return gonumBLAS{}, nil
 		}
 		return openBuiltin(threads), nil
@@ -82,7 +82,7 @@ func Probe(threads int, dirs ...string) []Found {
 	b.measure(newBuiltin(threads, s, d))
 	g := Found{Name: "gonum"}
 	g.measure(gonumBLAS{})
-	if !fastBuiltin() {
+	if !preferBuiltin() {
 		return append(out, g, b)
 	}
 	return append(out, b, g)

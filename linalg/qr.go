@@ -38,7 +38,7 @@ func NewQR(dim, targets int, blas BLAS) *QR {
 }
 
 // Add folds in a block of rows: s and each g are (rows, dim), one g per target.
-// Blocks of dim rows or more waste the least.
+// Blocks of 1024 rows or more waste the least.
 func (q *QR) Add(rows int, s []float64, g ...[]float64) {
 	if len(g) != q.Targets {
 		panic(fmt.Sprintf("linalg: %d targets, want %d", len(g), q.Targets))
@@ -176,7 +176,7 @@ func (q *QR) Solve(u float64) ([]*Solution, error) {
 	}
 	d, tau := q.Dim, q.NoiseFloor(u)
 	if u > 0 {
-		if hi, lo, ok := q.extremes(); ok && lo > 4*tau && lo > 1e3*epsilon*hi*math.Sqrt(float64(d)) {
+		if hi, lo, ok := q.extremes(); ok && lo > 1.1*tau && lo > 1e3*epsilon*hi*math.Sqrt(float64(d)) {
 			solveUpper(q.blas, threadsOf(q.blas), d, d*q.Targets, q.R, d, q.Z, d*q.Targets)
 			return q.solutions(q.Z, "qr", d, tau, hi, lo, q.rest), nil
 		}
