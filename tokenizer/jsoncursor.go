@@ -74,6 +74,8 @@ func (c *cursor) list(open, end byte, item func() error) error {
 		case end:
 			c.pos++
 			return nil
+		case 0:
+			return c.errorf("the file ends behind a value")
 		default:
 			return c.errorf("no ',' or %q behind a value", end)
 		}
@@ -250,18 +252,10 @@ func (c *cursor) boolean() (bool, error) {
 
 // id reads a token id.
 func (c *cursor) id() (int32, error) {
-	c.peek()
-	n, digits := int64(0), 0
-	for c.pos < len(c.data) && c.data[c.pos] >= '0' && c.data[c.pos] <= '9' && digits < 11 {
-		n = n*10 + int64(c.data[c.pos]-'0')
-		c.pos++
-		digits++
-	}
-	if digits == 0 || n >= maxTokens {
-		return 0, c.errorf("token id %d: want a whole number from 0 to %d", n, maxTokens-1)
-	}
-	if c.pos < len(c.data) && strings.IndexByte(".eE", c.data[c.pos]) >= 0 {
-		return 0, c.errorf("a token id is not a whole number")
+	w := c.word()
+	n, err := strconv.ParseUint(w, 10, 32)
+	if err != nil || n >= maxTokens || len(w) > 1 && w[0] == '0' {
+		return 0, c.errorf("token id %.40s: want a whole number from 0 to %d", w, maxTokens-1)
 	}
 	return int32(n), nil
 }
