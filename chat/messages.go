@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"lep/chat/jinja"
 	"lep/internal/orderedjson"
 )
 
@@ -91,6 +92,30 @@ func (m Message) MarshalJSON() ([]byte, error) {
 		}
 	}
 	return o.MarshalJSON()
+}
+
+// object is the message as a template sees it: what MarshalJSON writes, without
+// the way through JSON for texts.
+func (m Message) object() jinja.Object {
+	if m.fields == nil {
+		return jinja.Object{{Name: "role", Value: m.Role}, {Name: "content", Value: m.Content}}
+	}
+	o := make(jinja.Object, 0, len(m.fields.Keys())+1)
+	for _, key := range m.fields.Keys() {
+		raw := m.fields.Raw(key)
+		switch {
+		case key == "role":
+			o = append(o, jinja.Field{Name: key, Value: m.Role})
+		case key == "content" && (m.Content != m.read || raw[0] == '"'):
+			o = append(o, jinja.Field{Name: key, Value: m.Content})
+		default:
+			o = append(o, jinja.Field{Name: key, Value: raw})
+		}
+	}
+	if m.Content != m.read && !m.fields.Has("content") {
+		o = append(o, jinja.Field{Name: "content", Value: m.Content})
+	}
+	return o
 }
 
 // Field returns the JSON of another field of the message, nil if it has none.

@@ -162,6 +162,28 @@ func TestMessageJSON(t *testing.T) {
 	}
 }
 
+// TestMessageSeenAsWritten: a template sees what MarshalJSON writes.
+func TestMessageSeenAsWritten(t *testing.T) {
+	var read, empty, parts Message
+	for raw, m := range map[string]*Message{
+		`{"content":"a","role":"user","x":[1,{"b":2.0,"a":null}]}`: &read, `{"role":"assistant"}`: &empty,
+		`{"role":"user","content":[{"type":"text","text":"a"}]}`: &parts,
+	} {
+		if err := json.Unmarshal([]byte(raw), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed, filled, flat := read, empty, parts
+	changed.Role, filled.Content, flat.Content = "tool", "b", "b"
+	show := mustParse(t, "{{ messages[0] | tojson(separators=(',', ':')) }}")
+	for _, m := range []Message{read, empty, parts, changed, filled, flat, {Role: "user"}, message(t, "tool", "c", "k", 1)} {
+		r, err := show.Render(Options{Messages: []Message{m}})
+		if want := marshal(t, m); err != nil || r.Text != want {
+			t.Errorf("the template sees %s, %v; want %s", r.Text, err, want)
+		}
+	}
+}
+
 func marshal(t *testing.T, m Message) string {
 	t.Helper()
 	raw, err := m.MarshalJSON()

@@ -83,13 +83,9 @@ func (t *Template) Render(o Options) (Rendered, error) {
 		vars[name] = token
 	}
 	maps.Copy(vars, o.Extra)
-	messages := make([]json.RawMessage, len(o.Messages))
+	messages := make([]any, len(o.Messages))
 	for i, m := range o.Messages {
-		raw, err := m.MarshalJSON()
-		if err != nil {
-			return Rendered{}, fmt.Errorf("message %d: %w", i+1, err)
-		}
-		messages[i] = raw
+		messages[i] = m.object()
 	}
 	vars["messages"] = messages
 	if o.Tools != nil {

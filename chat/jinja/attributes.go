@@ -87,7 +87,7 @@ func (s *state) getitem(of, index any) any {
 }
 
 func missing(of any, name string) any {
-	return &undefined{fmt.Sprintf("'%s' has no attribute '%s'", objectName(of), name)}
+	return &undefined{"'" + objectName(of) + "' has no attribute '" + name + "'"}
 }
 
 // wrap counts negative indexes from the end.

@@ -92,8 +92,8 @@ func (c *scope) get(name string) (any, bool) {
 }
 
 // Render executes the template. The values of vars may be nil, bool, int, int64,
-// float64, string, []string, json.RawMessage and []json.RawMessage; the template
-// sees them as Python sees JSON. The clock of strftime_now is now, or time.Now if
+// float64, string, []string, json.RawMessage, [Object] and []any of these; the
+// template sees them as Python sees JSON. The clock of strftime_now is now, or time.Now if
 // that is nil.
 func (t *Template) Render(vars map[string]any, now func() time.Time, limits Limits) (out Output, err error) {
 	if now == nil {
@@ -168,7 +168,7 @@ func (s *state) lookup(name string) any {
 			return v
 		}
 	}
-	return &undefined{fmt.Sprintf("'%s' is undefined", name)}
+	return &undefined{"'" + name + "' is undefined"}
 }
 
 // inside runs fn in a scope of its own below outer.

@@ -312,10 +312,20 @@ func (s *state) use(v any) {
 	}
 }
 
+// Object is a mapping as a caller passes it in: fields in order, their values as
+// Render takes them. Of fields with one name the last counts.
+type Object []Field
+
+// Field is one field of an [Object].
+type Field struct {
+	Name  string
+	Value any
+}
+
 // fromGo makes a value of what a caller passes in.
 func fromGo(v any) (any, error) {
 	switch v := v.(type) {
-	case nil, bool, int64, float64, string, *list, *dict:
+	case nil, bool, int64, float64, string:
 		return v, nil
 	case int:
 		return int64(v), nil
@@ -327,16 +337,25 @@ func fromGo(v any) (any, error) {
 		return l, nil
 	case json.RawMessage:
 		return fromJSON(v)
-	case []json.RawMessage:
-		l := &list{}
-		for i, raw := range v {
-			item, err := fromJSON(raw)
-			if err != nil {
+	case []any:
+		l := &list{items: make([]any, len(v))}
+		for i, item := range v {
+			var err error
+			if l.items[i], err = fromGo(item); err != nil {
 				return nil, fmt.Errorf("item %d: %w", i, err)
 			}
-			l.items = append(l.items, item)
 		}
 		return l, nil
+	case Object:
+		d := newDict(len(v))
+		for _, f := range v {
+			value, err := fromGo(f.Value)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", f.Name, err)
+			}
+			d.set(f.Name, f.Name, value)
+		}
+		return d, nil
 	}
 	return nil, fmt.Errorf("a template cannot be given a Go value of type %T", v)
 }
