@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -29,6 +30,8 @@ type Options struct {
 	// A longer text is scored in windows that overlap by half: each token behind the first
 	// window is scored with at least Window/2 tokens before it.
 	Window int `yaml:"window"`
+	// Int8 keeps weights in 8 bits (see model.Options).
+	Int8 bool `yaml:"int8"`
 }
 
 // DefaultOptions returns settings for a machine of any size.
@@ -100,11 +103,15 @@ func open(files *checkpoint.Model, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	blas, err := linalg.Open(opts.BLAS, opts.Threads)
+	threads := opts.Threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	blas, err := linalg.Open(opts.BLAS, threads)
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.New(cfg, files, model.Options{BLAS: blas, Threads: opts.Threads})
+	m, err := model.New(cfg, files, model.Options{BLAS: blas, Threads: threads, Int8: opts.Int8})
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +159,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	files := e.files
+	e.model.Close()
 	e.files, e.model, e.cache = nil, nil, nil
 	return files.Close()
 }

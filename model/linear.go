@@ -19,11 +19,6 @@ func (l *linear) trained() bool {
 // needsInput reports whether the backward pass wants the linear's input.
 func (l *linear) needsInput() bool { return l.w.grad != nil || l.lora != nil }
 
-// tileElements is how many elements of a float16 matrix are widened at a time: 4 MiB of
-// float32, so that a tile stays in the cache between the widening and the product. (bfloat16
-// is widened by linalg.)
-const tileElements = 1 << 20
-
 // forward computes y (n, rows; row stride ldy) from x (n, cols; row stride ldx), and adds
 // it to what y holds if add.
 func (l *linear) forward(m *Model, y []float32, ldy int, x []float32, ldx, n int, add bool) {
@@ -77,7 +72,7 @@ func (l *linear) backwardLoRA(m *Model, dx []float32, ldd int, dy []float32, ldy
 // product computes y = x Wᵀ (plus y if add). One row of x is a matrix-vector product, which
 // reads the weights once.
 func (m *Model) product(y []float32, ldy int, x []float32, ldx, n int, w *weight, add bool) {
-	if n == 1 && w.halfType != tensor.F16 {
+	if n == 1 && !(w.half != nil && w.halfType == tensor.F16) {
 		m.vectorProduct(y[:w.rows], x[:w.cols], w, add)
 		return
 	}
@@ -88,10 +83,10 @@ func (m *Model) product(y []float32, ldy int, x []float32, ldx, n int, w *weight
 	switch {
 	case w.data != nil:
 		m.blas.SGEMM(false, true, n, w.rows, w.cols, 1, x, ldx, w.data, w.cols, beta, y, ldy)
-	case w.halfType == tensor.BF16:
+	case w.half != nil && w.halfType == tensor.BF16:
 		linalg.SGEMMBF16(m.blas, false, true, n, w.rows, w.cols, 1, x, ldx, w.half, w.cols, beta, y, ldy)
 	default:
-		tile := max(1, tileElements/w.cols)
+		tile := w.tileRows()
 		for r := 0; r < w.rows; r += tile {
 			rows := min(tile, w.rows-r)
 			m.blas.SGEMM(false, true, n, rows, w.cols, 1, x, ldx, m.widen(w, r, rows), w.cols, beta, y[r:], ldy)
@@ -105,10 +100,13 @@ func (m *Model) vectorProduct(y, x []float32, w *weight, add bool) {
 		m.work.vector = grow(m.work.vector, len(y))
 		to = m.work.vector
 	}
-	if w.data != nil {
+	switch {
+	case w.data != nil:
 		linalg.SGEMV(m.workers.n, w.rows, w.cols, w.data, w.cols, x, to)
-	} else {
+	case w.half != nil:
 		linalg.SGEMVBF16(m.workers.n, w.rows, w.cols, w.half, w.cols, x, to)
+	default:
+		linalg.SGEMVInt8(m.workers.n, w.rows, w.cols, w.int8, w.cols, w.scales, x, to)
 	}
 	if add {
 		addBias(y, to)
@@ -124,48 +122,14 @@ func (m *Model) productBackward(dx []float32, ldd int, dy []float32, ldy, n int,
 	switch {
 	case w.data != nil:
 		m.blas.SGEMM(false, false, n, w.cols, w.rows, 1, dy, ldy, w.data, w.cols, beta, dx, ldd)
-	case w.halfType == tensor.BF16:
+	case w.half != nil && w.halfType == tensor.BF16:
 		linalg.SGEMMBF16(m.blas, false, false, n, w.cols, w.rows, 1, dy, ldy, w.half, w.cols, beta, dx, ldd)
 	default:
-		tile := max(1, tileElements/w.cols)
+		tile := w.tileRows()
 		for r := 0; r < w.rows; r += tile {
 			rows := min(tile, w.rows-r)
 			m.blas.SGEMM(false, false, n, w.cols, rows, 1, dy[r:], ldy, m.widen(w, r, rows), w.cols, beta, dx, ldd)
 			beta = 1
 		}
 	}
-}
-
-// widen returns rows of a float16 matrix in float32, in scratch memory.
-func (m *Model) widen(w *weight, first, rows int) []float32 {
-	n := rows * w.cols
-	if len(m.work.tile) < n {
-		m.work.tile = make([]float32, n)
-	}
-	t := &m.tasks.widen
-	*t = widenTask{dst: m.work.tile[:n], src: w.half[first*w.cols : first*w.cols+n], dtype: w.halfType}
-	m.workers.run(parts(n, widenPart), t)
-	return m.work.tile[:n]
-}
-
-const widenPart = 1 << 16
-
-type widenTask struct {
-	dst   []float32
-	src   []uint16
-	dtype tensor.DType
-}
-
-func (t *widenTask) part(_, i int) {
-	lo, hi := i*widenPart, min((i+1)*widenPart, len(t.dst))
-	widenHalf(t.dst[lo:hi], t.src[lo:hi], t.dtype)
-}
-
-// row32 writes row i of a matrix to dst, widened.
-func (w *weight) row32(dst []float32, i int) {
-	if w.data != nil {
-		copy(dst, w.data[i*w.cols:(i+1)*w.cols])
-		return
-	}
-	widenHalf(dst[:w.cols], w.half[i*w.cols:(i+1)*w.cols], w.halfType)
 }

@@ -31,6 +31,17 @@ type Options struct {
 	// Recompute keeps of each layer only its input for the backward pass and computes the
 	// rest again: a third more arithmetic for a fraction of the memory (Chen et al. 2016).
 	Recompute bool
+	// Int8 rounds frozen matrices to 8 bits with a scale for each 32 weights of a row when they
+	// are loaded: half the memory and half the memory traffic of bfloat16 in generation, for
+	// errors of about 0.4 % of a group's largest weight.
+	Int8 bool
+}
+
+func (o Options) threads() int {
+	if o.Threads > 0 {
+		return o.Threads
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // TrainAll trains every parameter.
@@ -74,6 +85,7 @@ type Model struct {
 	grads       []float32 // arena of gradients, in the order of values
 	lowestTrain int       // lowest layer that has a trained parameter; L if none
 	recompute   bool
+	maxRank     int // of the LoRA terms
 
 	normPlus   float32 // 1 for Gemma
 	embedScale float32
@@ -91,13 +103,15 @@ type Model struct {
 }
 
 // weight is one tensor of the model: trained (data and grad in the arenas), frozen in
-// float32 (data, often the mapped file), or frozen in 16 bits (half, the mapped file).
+// float32 (data, often the mapped file), in 16 bits (half, the mapped file) or in 8.
 type weight struct {
 	name       string
 	rows, cols int
 	data       []float32
 	half       []uint16
 	halfType   tensor.DType
+	int8       []int8    // or frozen in 8 bits
+	scales     []float32 // (rows, ceil(cols/32))
 	grad       []float32 // nil when frozen
 }
 
@@ -114,10 +128,7 @@ type layer struct {
 // the shape that config.json gives.
 func New(cfg *Config, src Source, opts Options) (*Model, error) {
 	m := &Model{Config: cfg, blas: opts.BLAS, recompute: opts.Recompute}
-	threads := opts.Threads
-	if threads == 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
+	threads := opts.threads()
 	var err error
 	if m.blas == nil {
 		if m.blas, err = linalg.Open("auto", threads); err != nil {
@@ -127,23 +138,28 @@ func New(cfg *Config, src Source, opts Options) (*Model, error) {
 	if m.inner, err = linalg.Open("builtin", 1); err != nil {
 		return nil, err
 	}
-	if err := m.load(src, opts); err != nil {
-		return nil, err
-	}
 	if m.act, err = parseActivation(cfg.HiddenAct); err != nil {
 		return nil, err
 	}
 	if m.invFreq, m.ropeAttention, err = cfg.inverseFrequencies(0); err != nil {
 		return nil, err
 	}
+	m.workers = newWorkers(threads)
+	if err := m.load(src, opts); err != nil {
+		m.workers.stop()
+		return nil, err
+	}
 	m.embedScale, m.scoreScale = 1, float32(1/sqrt(cfg.QueryPreAttnScalar))
 	if cfg.family.gemma {
 		m.normPlus, m.embedScale = 1, float32(sqrt(float64(cfg.HiddenSize)))
 	}
-	m.workers = newWorkers(threads)
 	runtime.AddCleanup(m, (*workers).stop, m.workers)
 	return m, nil
 }
+
+// Close ends the model's goroutines at once, rather than when the model is collected. The
+// model cannot be used afterwards.
+func (m *Model) Close() { m.workers.stop() }
 
 // loader fills the arenas and the weights of one model.
 type loader struct {
@@ -193,7 +209,7 @@ func (m *Model) load(src Source, opts Options) error {
 	}
 	ld.values, ld.grads = make([]float32, size), make([]float32, size)
 	for _, p := range cfg.Parameters() {
-		if err := ld.load(p); err != nil {
+		if err := ld.load(m, p, opts.Int8); err != nil {
 			return err
 		}
 	}
@@ -218,7 +234,7 @@ func (p Parameter) check(v tensor.View) error {
 	return nil
 }
 
-func (ld *loader) load(p Parameter) error {
+func (ld *loader) load(m *Model, p Parameter, int8 bool) error {
 	v, err := ld.src.Tensor(p.Name)
 	if err != nil {
 		return err
@@ -232,6 +248,8 @@ func (ld *loader) load(p Parameter) error {
 	case ld.trainable(p.Name):
 		ld.place(w, p.Shape)
 		tensor.Decode32(w.data, v.Data, v.DType)
+	case len(p.Shape) == 2 && int8:
+		m.quantize(w, v)
 	case len(p.Shape) == 2 && (v.DType == tensor.BF16 || v.DType == tensor.F16):
 		if w.half = asUint16(v.Data); w.half == nil {
 			w.data = v.Float32()
@@ -280,6 +298,7 @@ func (m *Model) build(ld *loader, loras []loraSpec) {
 		ly.qNorm, ly.kNorm = at("self_attn.q_norm"), at("self_attn.k_norm")
 	}
 	for _, s := range loras {
+		m.maxRank = max(m.maxRank, s.Rank)
 		m.layers[s.layer].linears[s.index].addLoRA(ld, s)
 	}
 }

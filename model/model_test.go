@@ -3,12 +3,15 @@ package model
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"lep/internal/golden"
 	"lep/internal/hint"
 	"lep/internal/testmodel"
+	"lep/linalg"
 	"lep/tensor"
 )
 
@@ -414,4 +417,113 @@ func FuzzParseConfig(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestInt8 compares 8-bit weights with float32 weights of the same values, by batch and over a
+// cache.
+func TestInt8(t *testing.T) {
+	src := testmodel.New(t, "qwen3", 1, tensor.BF16, map[string]any{"hidden_size": 72, "tie_word_embeddings": true})
+	rounded := fromTiny(t, src, Options{Int8: true})
+	for name, v := range src.Tensors {
+		x := v.Float32()
+		if len(v.Shape) == 2 {
+			cols := v.Cols()
+			q, scales := make([]int8, cols), make([]float32, int8Groups(cols))
+			for r := range v.Rows() {
+				row := x[r*cols : (r+1)*cols]
+				linalg.QuantizeInt8(q, scales, row)
+				for i := range row {
+					row[i] = float32(q[i]) * scales[i/linalg.Int8Group]
+				}
+			}
+		}
+		v.DType, v.Data = tensor.F32, make([]byte, 4*len(x))
+		tensor.Encode32(v.Data, x, tensor.F32)
+		src.Tensors[name] = v
+	}
+	same := fromTiny(t, src, Options{})
+	b := &Batch{B: 1, T: 20, InputIDs: testmodel.IDs(1, 20, 48)}
+	logits := func(m *Model, h []float32) []float32 {
+		out := make([]float32, len(h)/m.Config.HiddenSize*m.Config.VocabSize)
+		m.Logits(out, h)
+		return out
+	}
+	var all [2][]float32
+	for i, m := range []*Model{same, rounded} {
+		h, err := m.Hidden(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = logits(m, append([]float32(nil), h...))
+	}
+	near(t, "logits", all[1], all[0], hiddenLimit)
+	c, err := rounded.NewCache(1, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range b.InputIDs {
+		h, err := rounded.Extend(c, []Span{{0, []int32{id}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, fmt.Sprintf("logits of token %d over the cache", i), logits(rounded, h), all[1][i*48:(i+1)*48], hiddenLimit)
+	}
+}
+
+// TestGoldenLoRA runs the adapter that PEFT trained, and its embeddings.
+func TestGoldenLoRA(t *testing.T) {
+	dir := golden.Shared(t, "reference", "models", "training", "lora-llama")
+	adapter := testmodel.Read(t, filepath.Join(dir, "adapter_final"))
+	var terms []LoRA
+	for l := range 3 {
+		for i := range numLinears {
+			terms = append(terms, LoRA{Module: modulePath(l, i), Rank: 8, Scale: 16.0 / 8})
+		}
+	}
+	m := loadGolden(t, "llama-gqa-f32", "config.json", Options{LoRA: terms, Trainable: TrainEmbeddings})
+	for _, p := range m.Trained() {
+		copy(p.Data, adapter.Float32(t, "base_model.model."+p.Name))
+	}
+	f := testmodel.Read(t, filepath.Join(dir, "merged.safetensors"))
+	shape := f["input_ids"].Shape
+	h, err := m.Hidden(&Batch{B: shape[0], T: shape[1], InputIDs: f.Int32(t, "input_ids")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]float32, shape[0]*shape[1]*m.Config.VocabSize)
+	m.Logits(got, h)
+	near(t, "adapter_logits", got, f.Float32(t, "adapter_logits"), hiddenLimit)
+}
+
+// TestEstimate compares what is foretold with what a step allocates.
+func TestEstimate(t *testing.T) {
+	for _, recompute := range []bool{false, true} {
+		opts := Options{Trainable: TrainEmbeddings, LoRA: allLoRA(2), Recompute: recompute, Threads: 2}
+		m := tiny(t, "qwen3", opts, nil)
+		want, err := Estimate(m.Config, opts, 2, 40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := m.Backward(&Batch{B: 2, T: 40, InputIDs: testmodel.IDs(1, 80, 48)}, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := int64(4 * (len(m.work.arena) + len(m.work.logits))); got != want.Activations {
+			t.Errorf("recompute %v: activations take %d bytes, foretold %d", recompute, got, want.Activations)
+		}
+		if got := int64(4 * len(m.Gradients())); got != want.Gradients || want.Trained != got {
+			t.Errorf("gradients take %d bytes, foretold %d (parameters %d)", got, want.Gradients, want.Trained)
+		}
+		if all := want.Frozen/2 + want.Trained/4; all != m.Config.NumParameters()+sumLoRA(m) {
+			t.Errorf("%d parameters foretold, want %d", all, m.Config.NumParameters()+sumLoRA(m))
+		}
+	}
+}
+
+func sumLoRA(m *Model) (n int64) {
+	for _, p := range m.Trained() {
+		if strings.Contains(p.Name, ".lora_") {
+			n += int64(len(p.Data))
+		}
+	}
+	return n
 }

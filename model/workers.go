@@ -22,6 +22,7 @@ type workers struct {
 	parts int64
 	next  atomic.Int64
 	done  sync.WaitGroup
+	ended sync.Once
 }
 
 func newWorkers(n int) *workers {
@@ -69,8 +70,8 @@ func (w *workers) run(parts int, t task) {
 	w.job = nil
 }
 
-// stop ends the goroutines.
-func (w *workers) stop() { close(w.start) }
+// stop ends the goroutines; it may be called twice.
+func (w *workers) stop() { w.ended.Do(func() { close(w.start) }) }
 
 // rowsPerPart is how many rows one part of a row-wise task has: enough work to be
 // worth handing out, few enough rows to balance.

@@ -117,14 +117,7 @@ func (m *Model) layout(t *take, key workspaceKey) {
 		w.acts[i] = a
 	}
 	w.normed, w.ffn, w.hidden, w.rstd = t.floats(n*d), t.floats(n*f), t.floats(n*d), t.floats(n)
-	rank := 0
-	for l := range m.layers {
-		for i := range m.layers[l].linears {
-			if lora := m.layers[l].linears[i].lora; lora != nil {
-				rank = max(rank, lora.a.rows)
-			}
-		}
-	}
+	rank := m.maxRank
 	w.low = t.floats(n * rank)
 	if key.backward {
 		w.dx, w.dnormed, w.dqkv = t.floats(n*d), t.floats(n*d), t.floats(n*m.qkvWidth())
@@ -154,13 +147,37 @@ func (m *Model) layout(t *take, key workspaceKey) {
 	}
 }
 
-// Floats returns how many float32 the activations of a batch of B x T tokens take. With
-// the sizes of the parameters it foretells the memory of a training step.
-func (m *Model) Floats(b, t int, backward bool) int {
+// Memory is what a model takes, in bytes.
+type Memory struct {
+	Frozen      int64 // frozen weights at 2 bytes an element; mapped, so the system may drop them
+	Trained     int64 // trained parameters in float32
+	Gradients   int64
+	Activations int64 // of one pass, the chunk of logits included
+}
+
+// Estimate foretells the memory of a model on batches of b x t tokens, before it is loaded.
+// An optimizer's state comes on top: AdamW's is twice Trained.
+func Estimate(cfg *Config, opts Options, b, t int) (Memory, error) {
+	loras, err := resolveLoRA(cfg, opts.LoRA)
+	if err != nil {
+		return Memory{}, err
+	}
+	m := &Model{Config: cfg, recompute: opts.Recompute, workers: &workers{n: opts.threads()}}
+	var e Memory
+	for _, l := range loras {
+		e.Trained += 4 * l.elements()
+		m.maxRank = max(m.maxRank, l.Rank)
+	}
+	for _, p := range cfg.Parameters() {
+		if opts.Trainable != nil && opts.Trainable(p.Name) {
+			e.Trained += 4 * p.Elements()
+		} else {
+			e.Frozen += 2 * p.Elements()
+		}
+	}
+	e.Gradients = e.Trained
 	var count take
-	saved := m.work
-	m.work = workspace{}
-	m.layout(&count, workspaceKey{b * t, t, backward})
-	m.work = saved
-	return count.used + m.lossChunk(b*t)*m.Config.VocabSize
+	m.layout(&count, workspaceKey{b * t, t, e.Trained > 0})
+	e.Activations = 4 * (int64(count.used) + int64(m.lossChunk(b*t))*int64(cfg.VocabSize))
+	return e, nil
 }
