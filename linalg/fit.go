@@ -39,7 +39,7 @@ func Fit(ctx context.Context, blas BLAS, dim, targets int, u float64, blocks Blo
 	if err != nil {
 		return nil, err
 	}
-	return q.Solve(u)
+	return q.solve(ctx, u)
 }
 
 // FitReference solves as the method's authors do: minimum-norm W = S⁺G with the
@@ -49,7 +49,7 @@ func FitReference(ctx context.Context, blas BLAS, dim, targets int, blocks Block
 	if err != nil {
 		return nil, err
 	}
-	return q.SolveReference()
+	return q.solveReference(ctx)
 }
 
 // stream decomposes all rows, gathered to blocks of up to 1024 rows.

@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -159,7 +160,10 @@ func (n *NormalEquations) Solve(u float64) ([]*Solution, error) {
 			copy(b[i*cols+t*d:], n.B[t][i*d:i*d+d])
 		}
 	}
-	x, lambda, rank, _ := truncatedSolve(n.blas, threadsOf(n.blas), d, cols, n.full(), b, tau*tau)
+	x, lambda, rank, _, err := truncatedSolve(context.Background(), n.blas, d, cols, n.full(), b, tau*tau)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]*Solution, len(n.B))
 	for t := range n.B {
 		xt := make([]float64, d*d)

@@ -1,6 +1,7 @@
 package linalg
 
 import (
+	"context"
 	"fmt"
 	"math"
 )
@@ -170,18 +171,18 @@ func (q *QR) NoiseFloor(u float64) float64 { return noiseFloor(u, q.SS, q.Rows, 
 
 // Solve returns W = I + S⁺D for each target with the singular values of S at or
 // below the noise floor for unit roundoff u cut off. It consumes q.
-func (q *QR) Solve(u float64) ([]*Solution, error) {
+func (q *QR) Solve(u float64) ([]*Solution, error) { return q.solve(context.Background(), u) }
+
+func (q *QR) solve(ctx context.Context, u float64) ([]*Solution, error) {
 	if err := q.check(); err != nil {
 		return nil, err
 	}
 	d, tau := q.Dim, q.NoiseFloor(u)
-	if u > 0 {
-		if hi, lo, ok := q.extremes(); ok && lo > 1.1*tau && lo > 1e3*epsilon*hi*math.Sqrt(float64(d)) {
-			solveUpper(q.blas, threadsOf(q.blas), d, d*q.Targets, q.R, d, q.Z, d*q.Targets)
-			return q.solutions(q.Z, "qr", d, tau, hi, lo, q.rest), nil
-		}
+	if hi, lo, ok := q.extremes(); ok && lo > 1.1*tau && lo > 1e3*epsilon*hi*math.Sqrt(float64(d)) {
+		solveUpper(q.blas, threadsOf(q.blas), d, d*q.Targets, q.R, d, q.Z, d*q.Targets)
+		return q.solutions(q.Z, "qr", d, tau, hi, lo, q.rest), nil
 	}
-	return q.solveTruncated(tau, "svd"), nil
+	return q.solveTruncated(ctx, tau)
 }
 
 // SolveReference returns the minimum-norm W = S⁺G with the singular values of S at
@@ -189,18 +190,29 @@ func (q *QR) Solve(u float64) ([]*Solution, error) {
 // gives with the reference's rcond. Where S is singular it deletes the directions
 // that S lacks, where Solve leaves them as they are. It consumes q.
 func (q *QR) SolveReference() ([]*Solution, error) {
+	return q.solveReference(context.Background())
+}
+
+func (q *QR) solveReference(ctx context.Context) ([]*Solution, error) {
 	if err := q.check(); err != nil {
 		return nil, err
 	}
 	d, cols := q.Dim, q.Dim*q.Targets
+	top, _ := lanczosMax(d, q.gram())
+	cut := epsilon * float64(max(q.Rows, d)) * math.Sqrt(top)
+	if hi, lo, ok := q.extremes(); ok && lo > 1.1*cut { // full rank: S⁺G = I + S⁺D
+		solveUpper(q.blas, threadsOf(q.blas), d, cols, q.R, d, q.Z, cols)
+		return q.solutions(q.Z, "qr", d, cut, hi, lo, q.rest), nil
+	}
 	for i := range d { // QᵀG = Z + R
 		for t := range q.Targets {
 			DAXPY(1, q.R[i*d+i:i*d+d], q.Z[i*cols+t*d+i:i*cols+t*d+d])
 		}
 	}
-	hi, _ := lanczosMax(d, q.gram())
-	cut := epsilon * float64(max(q.Rows, d)) * math.Sqrt(hi)
-	out := q.solveTruncated(cut, "svd")
+	out, err := q.solveTruncated(ctx, cut)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range out { // solveTruncated added the identity to what is W already
 		for i := range d {
 			s.W[i*d+i]--
@@ -255,12 +267,15 @@ func (q *QR) extremes() (hi, lo float64, ok bool) {
 	return math.Sqrt(top), 1 / math.Sqrt(inv), true
 }
 
-func (q *QR) solveTruncated(cut float64, method string) []*Solution {
+func (q *QR) solveTruncated(ctx context.Context, cut float64) ([]*Solution, error) {
 	d, cols := q.Dim, q.Dim*q.Targets
 	for i := range d {
 		clear(q.R[i*d : i*d+i]) // nothing may be left below the diagonal
 	}
-	x, sigma, rank, lost := truncatedSolve(q.blas, threadsOf(q.blas), d, cols, q.R, q.Z, cut)
+	x, sigma, rank, lost, err := truncatedSolve(ctx, q.blas, d, cols, q.R, q.Z, cut)
+	if err != nil {
+		return nil, err
+	}
 	rest := append([]float64(nil), q.rest...)
 	for t := range rest { // the rows of JZ that were cut are residual, too
 		for _, i := range lost {
@@ -268,7 +283,7 @@ func (q *QR) solveTruncated(cut float64, method string) []*Solution {
 			rest[t] += DDOT(z, z)
 		}
 	}
-	return q.solutions(x, method, rank, cut, sigma[0], sigma[d-1], rest)
+	return q.solutions(x, "svd", rank, cut, sigma[0], sigma[d-1], rest), nil
 }
 
 func (q *QR) solutions(x []float64, method string, rank int, tau, hi, lo float64, rest []float64) []*Solution {

@@ -13,7 +13,7 @@ type Solution struct {
 	NoiseFloor float64 // tau; 0 for ridge
 
 	SigmaMax  float64 // extreme singular values of S (0 for ridge); by Lanczos to a relative
-	SigmaMin  float64 // 1e-3 or better with cholesky and qr, else to full accuracy
+	SigmaMin  float64 // 1e-3 or better with cholesky and qr, else in full as far as above NoiseFloor/10
 	Condition float64 // SigmaMax / SigmaMin, +Inf for a singular S
 
 	Residual         float64 // ||S W - G||_F
