@@ -97,7 +97,7 @@ def propagate(a, tmp):
 
         def ours():
             return measure(LEP, "propagate", "--source", names[0], "--target", names[1], "--donor", names[2], "--out", out,
-                           "--threads", 2, "--no-check", "--force")
+                           "--threads", 2, "--check", "fast", "--force")
 
         def theirs():
             return measure(VENV / "bin/mergekit-tokensurgeon", names[1], names[2], tmp / "surgeon", "-a", "subword", "--quiet")

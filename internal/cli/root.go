@@ -123,9 +123,9 @@ Start with ` + "`lep demo`" + `.`,
 	f.Int64Var(&a.seed, "seed", 1, "seed of everything random")
 	f.BoolVar(&a.force, "force", false, "replace an output that is already there")
 	root.AddCommand(
-		a.propagateCmd(), a.vocabCmd(), a.checkCmd(),
+		a.demoCmd(), a.propagateCmd(), a.vocabCmd(), a.checkCmd(),
 		a.scoreCmd(), a.generateCmd(),
-		a.inspectCmd(), a.doctorCmd(), a.versionCmd(),
+		a.inspectCmd(), a.doctorCmd(), a.benchCmd(), a.versionCmd(),
 	)
 	exactArgs(root)
 	return root
