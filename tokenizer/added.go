@@ -99,6 +99,7 @@ type part struct{ token, start, end int }
 // plainSpecial leaves tokens with the flag special in the text.
 func (s *addedSet) cut(dst []part, text string, plainSpecial bool) []part {
 	done := 0
+	space := span{-1, -1} // white space that was measured last
 	for from := 0; ; {
 		token, start, end := -1, 0, 0
 		if s.starts > 0 {
@@ -112,12 +113,14 @@ func (s *addedSet) cut(dst []part, text string, plainSpecial bool) []part {
 		if plainSpecial && t.Special || t.SingleWord && !singleWord(text, start, end) {
 			continue
 		}
-		if t.LStrip {
-			// White space that an earlier rstrip took stays with it.
-			start = max(trimSpaceLeft(text[:start]), done)
+		if t.LStrip && start > done { // white space that an earlier rstrip took stays with it
+			start = done + trimSpaceLeft(text[done:start])
 		}
 		if t.RStrip {
-			end += leadingSpace(text[end:])
+			if end < int(space.start) || end > int(space.end) {
+				space = span{int32(end), int32(end + leadingSpace(text[end:]))}
+			}
+			end = int(space.end)
 		}
 		if done < start {
 			dst = append(dst, part{-1, done, start})

@@ -146,12 +146,15 @@ func (d *StreamDecoder) Next(id int32) string {
 		d.pending = d.t.appendPieces(d.pending, []int32{id}, d.SkipSpecial)
 		return d.take(completeLength(d.pending))
 	}
+	if d.t.native == nil && (d.t.Kind(id) == Missing || d.SkipSpecial && d.t.special[id]) {
+		return ""
+	}
 	// The ids returned last stay in front, because the first token of a text may
 	// lose its space: what is new is what they do not explain.
 	d.ids = append(d.ids, id)
 	before := d.t.decode(d.ids[:d.read], d.SkipSpecial)
 	text := d.t.decode(d.ids, d.SkipSpecial)
-	if strings.HasSuffix(text, "\uFFFD") || text == before {
+	if text == before || strings.HasSuffix(text, "\uFFFD") && len(d.ids)-d.read < maxPending {
 		return ""
 	}
 	text, ok := strings.CutPrefix(text, before)
@@ -176,6 +179,10 @@ func (d *StreamDecoder) Flush() string {
 	d.ids, d.read = nil, 0
 	return text
 }
+
+// maxPending is how many ids wait for the rest of a character, which has four bytes
+// at most, before it is taken for broken.
+const maxPending = 8
 
 // take returns the first n pending bytes as text.
 func (d *StreamDecoder) take(n int) string {

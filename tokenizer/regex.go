@@ -228,8 +228,11 @@ func (r *regex) emit(n *regexNode) error {
 	case nodeEmpty:
 		return nil
 	case nodeSet:
-		r.code = append(r.code, inst{op: opSet, x: int32(len(r.sets))})
-		r.sets = append(r.sets, newCharSet(n.set))
+		if n.index == 0 { // copies of a repeated node share the set
+			r.sets = append(r.sets, newCharSet(n.set))
+			n.index = int32(len(r.sets))
+		}
+		r.code = append(r.code, inst{op: opSet, x: n.index - 1})
 		return nil
 	case nodeAssert:
 		r.code = append(r.code, inst{op: opAssert, x: n.kind})

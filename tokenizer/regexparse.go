@@ -34,6 +34,7 @@ type regexNode struct {
 	op       nodeOp
 	kids     []*regexNode
 	set      runeSet
+	index    int32 // 1 + place of the set in regex.sets, once it is compiled
 	kind     int32 // of an assertion
 	min, max int   // of a repeat; max -1: without end
 	lazy     bool
