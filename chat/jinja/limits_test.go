@@ -3,6 +3,8 @@ package jinja
 import (
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +126,17 @@ func FuzzRender(f *testing.F) {
 	cases := readCases(f)
 	for _, c := range cases.Cases {
 		f.Add(c.Template)
+	}
+	styles, err := filepath.Glob(filepath.Join("testdata", "styles", "*.jinja"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range styles {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(source))
 	}
 	vars := map[string]any{}
 	for k, v := range cases.Vars {

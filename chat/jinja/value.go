@@ -102,7 +102,7 @@ func (s *state) hash(v any) any {
 			s.limitString(b.Len())
 		}
 		return tupleKey(b.String())
-	case *namespace, *function, *span:
+	case *namespace, *function, *span, *generator, *loop, *cycler, *joiner:
 		return v
 	}
 	s.fail("unhashable type: '%s'", typeName(v))
