@@ -22,17 +22,6 @@ type Check struct {
 	Detail string `json:"detail"`
 }
 
-// Engine runs a model for the checks that need one. The command line plugs in the
-// native engine; this package knows no architecture.
-type Engine interface {
-	// Greedy continues prompt with the most likely tokens until one of stop, which is
-	// included, or until limit new tokens.
-	Greedy(ctx context.Context, dir string, prompt, stop []int32, limit int) ([]int32, error)
-	// BitsPerByte scores texts, and Logits returns those behind the last of ids.
-	BitsPerByte(ctx context.Context, dir string, texts []string) (float64, error)
-	Logits(ctx context.Context, dir string, ids []int32) ([]float32, error)
-}
-
 // CheckOptions say what a folder is held against.
 type CheckOptions struct {
 	Against string   // the target that it was made from; "" for none
@@ -355,55 +344,4 @@ func (c *checker) untouched() {
 	default:
 		c.add("layers", true, "equal to the target's")
 	}
-}
-
-// engine runs the checks that need a model: the answer to a fixed prompt stops by a stop
-// token, bits per byte are finite, and a second load gives equal logits.
-func (c *checker) engine() {
-	stop, err := stops(c.m)
-	if err != nil {
-		c.add("greedy answer", false, "%v", err)
-		return
-	}
-	prompt := c.m.tok.EncodeSpecial(scripts[0])
-	if c.m.tok.Config().ChatTemplate != "" {
-		text, err := render(c.m, conversations[0])
-		if err != nil {
-			c.add("greedy answer", false, "%v", err)
-			return
-		}
-		prompt = c.m.tok.Encode(text)
-		const limit = 512
-		ids, err := c.opts.Engine.Greedy(c.ctx, c.m.Dir(), prompt, stop, limit)
-		switch {
-		case err != nil:
-			c.add("greedy answer", false, "%v", err)
-		case len(ids) == 0 || !slices.Contains(stop, ids[len(ids)-1]):
-			c.add("greedy answer", false, "no stop token within %d tokens", limit)
-		default:
-			c.add("greedy answer", true, "stops after %d tokens by %q", len(ids), c.m.tok.Token(ids[len(ids)-1]))
-		}
-	}
-	if len(c.opts.Texts) > 0 {
-		bits, err := c.opts.Engine.BitsPerByte(c.ctx, c.m.Dir(), c.opts.Texts)
-		if err != nil {
-			c.add("bits per byte", false, "%v", err)
-		} else {
-			// A model that knows nothing needs 8 bits.
-			c.add("bits per byte", bits > 0 && bits < 8, "%.4f over %d texts", bits, len(c.opts.Texts))
-		}
-	}
-	c.reload(prompt)
-}
-
-func (c *checker) reload(prompt []int32) {
-	var logits [2][]float32
-	for i := range logits {
-		var err error
-		if logits[i], err = c.opts.Engine.Logits(c.ctx, c.m.Dir(), prompt); err != nil {
-			c.add("reload", false, "%v", err)
-			return
-		}
-	}
-	c.add("reload", slices.Equal(logits[0], logits[1]), "two loads give %d logits", len(logits[0]))
 }

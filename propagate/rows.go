@@ -23,7 +23,7 @@ type matrix struct {
 // keptBytes is how much of a mapped matrix may be touched before its pages are
 // released: rows are gathered in any order, and the pages of a large matrix would
 // otherwise all stay resident.
-const keptBytes = 256 << 20
+const keptBytes = 48 << 20
 
 // pairs streams S and the G of every target for an operator, in blocks, and gathers
 // one block while the matrix library works on the other. If rounded is set, rows are

@@ -11,8 +11,9 @@ import (
 const additionalKey = "additional_special_tokens"
 
 // roles returns the tokens that a tokenizer's configs give a role (bos, eos, unk, pad).
-func roles(t *tokenizer.Tokenizer) []string {
-	c := t.Config()
+func roles(t *tokenizer.Tokenizer) []string { return rolesOf(t.Config()) }
+
+func rolesOf(c *tokenizer.Config) []string {
 	return slices.DeleteFunc([]string{c.BOS, c.EOS, c.UNK, c.PAD}, func(s string) bool { return s == "" })
 }
 
