@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -204,6 +206,36 @@ func TestThreads(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestConcurrentCalls: one value serves many goroutines at once.
+func TestConcurrentCalls(t *testing.T) {
+	const n = 150
+	r := rand.New(rand.NewPCG(8, 8))
+	a, b, want := randomOf[float32](r, n*n), randomOf[float32](r, n*n), make([]float32, n*n)
+	gemmNaive(false, true, n, n, n, 1, a, n, b, n, 0, want, n)
+	for name, bl := range implementations(2) {
+		var wg sync.WaitGroup
+		var wrong atomic.Int32
+		for range 6 {
+			wg.Go(func() {
+				c, y := make([]float32, n*n), make([]float32, n)
+				for range 10 {
+					bl.SGEMM(false, true, n, n, n, 1, a, n, b, n, 0, c, n)
+					SGEMV(2, n, n, b, n, a, y)
+					for i := range c {
+						if math.Abs(float64(c[i]-want[i])) > 1e-3 || i < n && math.Abs(float64(y[i]-want[i])) > 1e-3 {
+							wrong.Add(1)
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if w := wrong.Load(); w > 0 {
+			t.Errorf("%s: %d wrong elements from calls at the same time", name, w)
 		}
 	}
 }

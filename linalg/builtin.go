@@ -98,6 +98,9 @@ func newProduct[F Float]() *product[F] {
 
 func (*builtinBLAS) Name() string { return "builtin" }
 
+// Threads returns the number of processors it was opened for.
+func (b *builtinBLAS) Threads() int { return b.threads }
+
 func (b *builtinBLAS) SGEMM(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, bm []float32, ldb int, beta float32, c []float32, ldc int) {
 	checkGEMM(transA, transB, m, n, k, len(a), lda, len(bm), ldb, len(c), ldc)
 	runProduct(b.pool32, b.s, b.threads, m, n, k, alpha, operand[float32]{data: a, ld: lda, trans: transA},
@@ -292,6 +295,3 @@ func (p *product[F]) edge(tile []F, a, b *F, c []F, row, col, h, w int) {
 		copy(c[i*p.ldc+first(i):i*p.ldc+w], tile[i*kn.nr+first(i):i*kn.nr+w])
 	}
 }
-
-// Threads returns the number of processors it was opened for.
-func (b *builtinBLAS) Threads() int { return b.threads }

@@ -17,6 +17,9 @@
 //	sol, err := linalg.Fit(ctx, blas, dim, tensor.BF16.UnitRoundoff(), blocks)
 //	linalg.Project(blas, dst, rows, donor, sol.W, dim)
 //
+// A program that may open libraries needs the system's dynamic loader; built with
+// the tag lep_static it is a static file that has the builtin kernels and gonum only.
+//
 // All matrices are row-major. Results of the builtin kernels do not depend on
 // the number of threads, bit for bit; those of foreign libraries may.
 package linalg
