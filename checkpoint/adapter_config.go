@@ -31,7 +31,8 @@ type LoRAConfig struct {
 	AlphaPattern      []Pattern // overrides LoraAlpha
 	TargetModules     []string  // names, or ends of paths
 	TargetRegex       string    // instead of names: matches the whole path
-	ExcludeModules    []string
+	ExcludeModules    []string  // as TargetModules
+	ExcludeRegex      string
 	ModulesToSave     []string // modules whose matrices are saved whole
 	LayersToTransform []int    // nil: all
 	LayersPattern     []string
@@ -39,8 +40,8 @@ type LoRAConfig struct {
 	Bias              string // none, all, lora_only: which biases are saved whole
 	EnsureTying       bool   // ensure_weight_tying
 
-	raw    *orderedjson.Object
-	target *regexp2.Regexp
+	raw             *orderedjson.Object
+	target, exclude *regexp2.Regexp
 }
 
 // Pattern is an entry of rank_pattern or alpha_pattern: a regular expression for
@@ -94,7 +95,7 @@ func parseLoRAConfig(data []byte) (c LoRAConfig, err error) {
 			return c, err
 		}
 	}
-	err = errors.Join(c.readTargets(), c.readLists())
+	err = errors.Join(c.readTargets(), c.readExcluded(), c.readLists())
 	if err == nil {
 		c.RankPattern, err = readPatterns(o, "rank_pattern")
 	}
@@ -127,10 +128,20 @@ func (c *LoRAConfig) readTargets() error {
 	return err
 }
 
+func (c *LoRAConfig) readExcluded() error {
+	const key = "exclude_modules"
+	raw := c.raw.Raw(key)
+	if len(raw) > 0 && raw[0] == '"' {
+		_, err := c.raw.Decode(key, &c.ExcludeRegex)
+		return err
+	}
+	_, err := c.raw.Decode(key, &c.ExcludeModules)
+	return err
+}
+
 // readLists reads the settings that may be one value or a list of them.
 func (c *LoRAConfig) readLists() error {
-	for key, into := range map[string]*[]string{"modules_to_save": &c.ModulesToSave, "layers_pattern": &c.LayersPattern,
-		"exclude_modules": &c.ExcludeModules} {
+	for key, into := range map[string]*[]string{"modules_to_save": &c.ModulesToSave, "layers_pattern": &c.LayersPattern} {
 		raw := c.raw.Raw(key)
 		if len(raw) > 0 && raw[0] == '"' {
 			*into = []string{c.raw.Text(key)}
@@ -201,6 +212,11 @@ func (c *LoRAConfig) Validate() (err error) {
 			return fmt.Errorf("target_modules: %w", err)
 		}
 	}
+	if c.ExcludeRegex != "" {
+		if c.exclude, err = compile(`^(?:` + c.ExcludeRegex + `)$`); err != nil {
+			return fmt.Errorf("exclude_modules: %w", err)
+		}
+	}
 	for _, p := range slices.Concat(c.RankPattern, c.AlphaPattern) {
 		if !(math.Abs(p.Value) <= math.MaxFloat32) {
 			return fmt.Errorf("pattern %q: %v, want a finite number", p.Key, p.Value)
@@ -250,6 +266,11 @@ var lastNumber = regexp.MustCompile(`^.*\.[^.]*\.(\d+)\.`)
 func (c *LoRAConfig) targets(module string) (bool, error) {
 	if slices.Contains(c.ExcludeModules, module) || slices.ContainsFunc(c.ExcludeModules, endOf(module)) {
 		return false, nil
+	}
+	if c.exclude != nil {
+		if out, err := c.exclude.MatchString(module); out || err != nil {
+			return false, err
+		}
 	}
 	if c.TargetRegex == "all-linear" {
 		return true, nil
@@ -301,9 +322,12 @@ func (c *LoRAConfig) object() (*orderedjson.Object, error) {
 		}
 		return o
 	}
-	var target any = c.TargetModules
+	var target, exclude any = c.TargetModules, c.ExcludeModules
 	if c.TargetRegex != "" {
 		target = c.TargetRegex
+	}
+	if c.ExcludeRegex != "" {
+		exclude = c.ExcludeRegex
 	}
 	o := orderedjson.New()
 	for _, f := range []struct {
@@ -311,7 +335,7 @@ func (c *LoRAConfig) object() (*orderedjson.Object, error) {
 		value any
 	}{
 		{"alpha_pattern", patterns(c.AlphaPattern)}, {"auto_mapping", nil}, {"base_model_name_or_path", c.BaseModel}, {"bias", c.Bias},
-		{"ensure_weight_tying", c.EnsureTying}, {"exclude_modules", c.ExcludeModules}, {"fan_in_fan_out", c.FanInFanOut},
+		{"ensure_weight_tying", c.EnsureTying}, {"exclude_modules", exclude}, {"fan_in_fan_out", c.FanInFanOut},
 		{"inference_mode", true}, {"init_lora_weights", true}, {"layers_pattern", c.LayersPattern},
 		{"layers_to_transform", c.LayersToTransform}, {"lora_alpha", c.LoraAlpha}, {"lora_dropout", 0.0},
 		{"modules_to_save", c.ModulesToSave}, {"peft_type", "LORA"}, {"r", c.R}, {"rank_pattern", patterns(c.RankPattern)},

@@ -305,6 +305,8 @@ func TestAdaptersThatAreRefused(t *testing.T) {
 		{"target_modules", `".*q_proj"`, `v_proj": is none of the target_modules`},
 		{"layers_to_transform", `1`, `layers.0.self_attn.q_proj": is none`},
 		{"exclude_modules", `["v_proj"]`, `v_proj": is none`},
+		{"exclude_modules", `".*v_proj"`, `v_proj": is none`},
+		{"exclude_modules", `"(v"`, "exclude_modules: pattern"},
 		{"rank_pattern", `{"q_proj":2.5}`, "rank 2.5"},
 		{"rank_pattern", `{"q_proj":"x"}`, "want a number"},
 		{"rank_pattern", `{"(q":4}`, "pattern"},

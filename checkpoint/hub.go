@@ -103,9 +103,9 @@ func (h Hub) Resolve(pathOrID string) (string, error) {
 }
 
 func (h Hub) missing(arg, id, revision, looked string) error {
-	advice := fmt.Sprintf("fetch it: hf download %s --revision %s", id, revision)
+	advice := fmt.Sprintf("check the path, or fetch the model: hf download %s --revision %s", id, revision)
 	if h.Offline {
-		advice = "HF_HUB_OFFLINE is set: unset it and " + advice
+		advice += " (HF_HUB_OFFLINE is set: unset it first)"
 	}
 	return hint.Errorf(advice, "%s: not found: %s", arg, looked)
 }

@@ -77,7 +77,7 @@ func TestResolve(t *testing.T) {
 		}
 	}
 	h.Offline = true
-	if _, err := h.Resolve("org/other"); !strings.Contains(hint.Of(err), "HF_HUB_OFFLINE is set") {
+	if _, err := h.Resolve("org/other"); !strings.Contains(hint.Of(err), "HF_HUB_OFFLINE is set: unset") {
 		t.Errorf("offline: %v (%s)", err, hint.Of(err))
 	}
 	file := filepath.Join(folder, "tokenizer.json")

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"lep/internal/hint"
 	"lep/internal/orderedjson"
@@ -126,6 +127,9 @@ func (w *Writer) CopyAs(name string, from Source, sourceName string) error {
 
 func (w *Writer) add(p pending) error {
 	n, ok := size(p.DType, p.Shape)
+	if !utf8.ValidString(p.Name) {
+		return &TensorError{File: w.dir, Tensor: p.Name, What: "has a name that is not UTF-8"}
+	}
 	if !ok || p.DType == tensor.Invalid {
 		return &TensorError{File: w.dir, Tensor: p.Name, What: fmt.Sprintf("cannot be %s %v", p.DType, p.Shape)}
 	}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"lep/internal/golden"
 	"lep/internal/hint"
 	"lep/tensor"
@@ -228,6 +230,7 @@ func TestWriterRefuses(t *testing.T) {
 		{`tensor "x": is added twice`, func(w *Writer) error {
 			return errors.Join(w.Add("x", tensor.F32, []int{1}, bytesOf(4)), w.Add("x", tensor.F32, []int{1}, bytesOf(4)))
 		}},
+		{"has a name that is not UTF-8", func(w *Writer) error { return w.Add("\xff", tensor.F32, []int{1}, nil) }},
 		{`tensor "x": cannot be F32 [-1]`, func(w *Writer) error { return w.Add("x", tensor.F32, []int{-1}, nil) }},
 		{`cannot be F64 [4294967296 4294967296]`, func(w *Writer) error {
 			return w.Add("x", tensor.F64, []int{1 << 32, 1 << 32}, nil)
@@ -400,4 +403,62 @@ func TestCancelledWriteLeavesNothing(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
+}
+
+// Whatever tensors and limit: the folder reads back as it was given, and no
+// file but one with a single tensor passes the limit.
+func TestWrittenFoldersReadBack(t *testing.T) {
+	types := append([]tensor.DType(nil), fileOrder...)
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "checkpoint")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		opts := DefaultWriterOptions()
+		opts.MaxShardSize = rapid.Int64Range(1, 400).Draw(t, "limit")
+		opts.FS = &faultyFS{} // without sync
+		w := NewWriter(dir, opts)
+		want := map[string]tensor.View{}
+		names := rapid.SliceOfNDistinct(rapid.StringN(1, 8, 20), 1, 12, rapid.ID).Draw(t, "names")
+		for _, name := range names {
+			d := rapid.SampledFrom(types).Draw(t, "dtype")
+			shape := rapid.SliceOfN(rapid.IntRange(0, 5), 0, 3).Draw(t, "shape")
+			n, _ := size(d, shape)
+			v := tensor.View{Name: name, DType: d, Shape: shape, Data: rapid.SliceOfN(rapid.Byte(), int(n), int(n)).Draw(t, "data")}
+			if err := w.AddView(v); err != nil {
+				t.Fatal(err)
+			}
+			want[name] = v
+		}
+		if _, err := w.Write(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, ConfigFile), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if len(m.Names()) != len(want) || len(m.Notes) > 0 {
+			t.Fatalf("names %q, notes %q", m.Names(), m.Notes)
+		}
+		for name, v := range want {
+			got, err := m.Tensor(name)
+			if err != nil || got.DType != v.DType || fmt.Sprint(got.Shape) != fmt.Sprint(v.Shape) || !bytes.Equal(got.Data, v.Data) {
+				t.Fatalf("tensor %q: %+v, %v, want %+v", name, got, err, v)
+			}
+		}
+		for _, f := range m.files {
+			var sum int64
+			for _, e := range f.Entries() {
+				sum += e.End - e.Begin
+			}
+			if sum > opts.MaxShardSize && len(f.Entries()) > 1 {
+				t.Fatalf("%s holds %d bytes in %d tensors, the limit is %d", f.name, sum, len(f.Entries()), opts.MaxShardSize)
+			}
+		}
+	})
 }
