@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"context"
 	"encoding/json"
 	"math/rand/v2"
 	"slices"
@@ -272,6 +273,42 @@ func TestReferenceTokenizers(t *testing.T) {
 		}
 		for _, text := range hardTexts {
 			checkShortWay(t, dir, tok, text)
+		}
+	}
+}
+
+// TestEncodeAll: threads share a tokenizer and the result does not depend on them.
+func TestEncodeAll(t *testing.T) {
+	for name, tok := range variants(t) {
+		var texts []string
+		for range 20 {
+			texts = append(texts, hardTexts...)
+		}
+		got := tok.EncodeAll(t.Context(), texts, 8)
+		for i, text := range texts {
+			if want := tok.Encode(text); !slices.Equal(got[i], want) {
+				t.Fatalf("%s: text %d %q: %v, want %v", name, i, text, got[i], want)
+			}
+		}
+	}
+	tok := variants(t)["gpt2"]
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := tok.EncodeAll(ctx, []string{"a"}, 2); got[0] != nil {
+		t.Errorf("a cancelled context: got %v", got)
+	}
+}
+
+// TestNoAllocation: a text whose words are known costs no memory but that of its ids.
+func TestNoAllocation(t *testing.T) {
+	for name, tok := range variants(t) {
+		if name == "unigram" {
+			continue // has a token that is searched in the normalized text
+		}
+		text := strings.Repeat("мир ab the  при ", 20)
+		ids := tok.AppendEncode(nil, text)
+		if n := testing.AllocsPerRun(100, func() { ids = tok.AppendEncode(ids[:0], text) }); n > 1 {
+			t.Errorf("%s: %g allocations a text", name, n)
 		}
 	}
 }
