@@ -3,7 +3,6 @@ package trainer
 import (
 	"fmt"
 
-	"lep/internal/hint"
 	"lep/tokenizer"
 )
 
@@ -12,20 +11,12 @@ func (o SentencePieceOptions) nativePart() (*tokenizer.SentencePiece, error) {
 	sp := tokenizer.DefaultSentencePiece()
 	sp.NormalizerName = o.NormalizationRuleName
 	var err error
-	if sp.Charsmap, err = charsmap(o.NormalizationRuleName); err != nil {
+	if sp.Charsmap, err = tokenizer.SentencePieceCharsmap(o.NormalizationRuleName); err != nil {
 		return nil, err
 	}
 	sp.AddDummyPrefix, sp.RemoveExtraWhitespaces = o.AddDummyPrefix, o.RemoveExtraWhitespaces
 	sp.TreatWhitespaceAsSuffix = o.TreatWhitespaceAsSuffix
 	return sp, nil
-}
-
-// charsmap returns the compiled rules of a name.
-func charsmap(name string) ([]byte, error) {
-	if name == "identity" {
-		return nil, nil
-	}
-	return nil, hint.Errorf("known names: identity", "trainer: unknown normalization_rule_name %q", name)
 }
 
 // speller normalizes text as the finished model will. It encodes with a model that
@@ -36,11 +27,7 @@ type speller struct {
 	ids []int32
 }
 
-func (o SentencePieceOptions) newSpeller() (speller, error) {
-	sp, err := o.nativePart()
-	if err != nil {
-		return speller{}, err
-	}
+func newSpeller(sp *tokenizer.SentencePiece) (speller, error) {
 	def := &tokenizer.Definition{SentencePiece: sp, Model: tokenizer.Model{Type: tokenizer.BPE, ByteFallback: true, UnkID: 256}}
 	for b := range 256 {
 		def.Model.Pieces = append(def.Model.Pieces, tokenizer.Piece{ID: int32(b), Text: fmt.Sprintf("<0x%02X>", b), Kind: tokenizer.Byte})

@@ -125,9 +125,16 @@ func TrainSentencePiece(ctx context.Context, texts iter.Seq2[string, error], opt
 	if err != nil {
 		return nil, err
 	}
-	c, total, err := readSentences(ctx, texts, opts, meta)
+	sp, err := opts.nativePart()
 	if err != nil {
 		return nil, err
+	}
+	c, total, err := readSentences(ctx, texts, opts, meta, sp)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.units) == 0 {
+		return nil, fmt.Errorf("trainer: no sentence of the corpus can be used (%d texts, %d bytes, %d sentences left out)", total.texts, total.bytes, c.skipped)
 	}
 	room := opts.VocabSize - len(meta)
 	if len(c.required) > room {
@@ -147,7 +154,7 @@ func TrainSentencePiece(ctx context.Context, texts iter.Seq2[string, error], opt
 	if found < opts.VocabSize && !opts.AllowSmaller {
 		return nil, tooSmall(found, opts.VocabSize)
 	}
-	def, err := opts.build(meta, learned)
+	def, err := opts.build(meta, learned, sp)
 	if err != nil {
 		return nil, err
 	}
@@ -239,11 +246,7 @@ func (o SentencePieceOptions) metaPieces() ([]metaPiece, error) {
 }
 
 // build makes the definition: meta pieces at their ids, learned ones in between.
-func (o SentencePieceOptions) build(meta []metaPiece, learned []piece) (*tokenizer.Definition, error) {
-	sp, err := o.nativePart()
-	if err != nil {
-		return nil, err
-	}
+func (o SentencePieceOptions) build(meta []metaPiece, learned []piece, sp *tokenizer.SentencePiece) (*tokenizer.Definition, error) {
 	def := &tokenizer.Definition{SentencePiece: sp}
 	def.Model = tokenizer.Model{Type: o.ModelType, ByteFallback: o.ByteFallback, UnkID: int32(o.UnkID)}
 	texts := map[string]bool{}

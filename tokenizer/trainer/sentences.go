@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"lep/tokenizer"
 )
 
 // sentences is a corpus as the SentencePiece trainers need it: its distinct units
@@ -41,10 +43,10 @@ type charCount struct {
 
 // readSentences streams the texts and counts their words. Memory grows with the
 // number of distinct words.
-func readSentences(ctx context.Context, texts iter.Seq2[string, error], opts SentencePieceOptions, meta []metaPiece) (*sentences, source, error) {
+func readSentences(ctx context.Context, texts iter.Seq2[string, error], opts SentencePieceOptions, meta []metaPiece, sp *tokenizer.SentencePiece) (*sentences, source, error) {
 	var skipped atomic.Int64
 	cutter := newMetaCutter(meta)
-	spell, err := opts.newSpeller()
+	spell, err := newSpeller(sp)
 	if err != nil {
 		return nil, source{}, err
 	}
