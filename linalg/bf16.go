@@ -5,18 +5,33 @@ import "sync"
 // widened is a strip of bf16 weights in float32 for libraries that can't read bf16.
 var widened = sync.Pool{New: func() any { return new([]float32) }}
 
+// fewRows is up to how many rows of A the builtin kernels multiply bf16 weights in
+// place of a library: for so few, widening would cost as much as the product.
+const fewRows = 128
+
+// widePool holds the products in progress of those.
+var widePool = sync.Pool{New: func() any { return newProduct[float32]() }}
+
+var wideKernel, _ = builtinKernels()
+
 // stripValues bounds such a strip: 4 MiB of float32.
 const stripValues = 1 << 20
 
 // SGEMMBF16 computes C = alpha*op(A)*op(B) + beta*C as BLAS.SGEMM does, with B in
 // bf16: frozen weights straight from a mapped file, (n, k) with transB as a linear layer
 // stores them, (k, n) without, as its gradient needs them. B is widened, which is exact,
-// while it is packed, or for other libraries than builtin in strips of 4 MiB, so a float32
-// copy of the weights never exists. For one row of A see SGEMVBF16.
+// while it is packed, or for other libraries than builtin and more than 128 rows of A in
+// strips of 4 MiB, so a float32 copy of the weights never exists. For one row of A see
+// SGEMVBF16.
 func SGEMMBF16(bl BLAS, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []uint16, ldb int, beta float32, c []float32, ldc int) {
 	checkGEMM(transA, transB, m, n, k, len(a), lda, len(b), ldb, len(c), ldc)
-	if bi, ok := bl.(*builtinBLAS); ok {
-		runProduct(bi.pool32, bi.s, bi.threads, m, n, k, alpha, operand[float32]{data: a, ld: lda, trans: transA},
+	bi, ok := bl.(*builtinBLAS)
+	if ok || m <= fewRows && preferBuiltin() {
+		pool, kern, threads := &widePool, wideKernel, threadsOf(bl)
+		if ok {
+			pool, kern, threads = bi.pool32, bi.s, bi.threads
+		}
+		runProduct(pool, kern, threads, m, n, k, alpha, operand[float32]{data: a, ld: lda, trans: transA},
 			operand[float32]{bf16: b, ld: ldb, trans: transB}, beta, c, ldc, false)
 		return
 	}

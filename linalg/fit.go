@@ -35,6 +35,12 @@ func Fit(ctx context.Context, blas BLAS, dim, targets int, u float64, blocks Blo
 		return out, nil
 	}
 	n = nil // its memory is needed below
+	return FitQR(ctx, blas, dim, targets, u, blocks)
+}
+
+// FitQR is the second half of Fit, for callers that have tried [NormalEquations.Solve]
+// and got ErrUnresolved: one pass over the rows through [QR].
+func FitQR(ctx context.Context, blas BLAS, dim, targets int, u float64, blocks Blocks) ([]*Solution, error) {
 	q, err := stream(ctx, blas, dim, targets, blocks)
 	if err != nil {
 		return nil, err

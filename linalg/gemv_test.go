@@ -109,7 +109,8 @@ func TestVectors(t *testing.T) {
 func TestSGEMMBF16(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	for name, bl := range implementations(2) {
-		for _, c := range gemmCases() {
+		more := append(gemmCases(), gemmCase{m: 140, n: 70, k: 60, alpha: 1, transB: true}, gemmCase{m: 140, n: 70, k: 60, alpha: 0.5, beta: 1})
+		for _, c := range more {
 			if c.transA {
 				continue
 			}
