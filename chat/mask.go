@@ -48,25 +48,6 @@ func encoded(text string, ids []int32, mask []bool) Encoded {
 	return e
 }
 
-// SpecialTokens returns the special tokens of a tokenizer as templates know them.
-func SpecialTokens(c *tokenizer.Config) map[string]string {
-	special := map[string]string{}
-	for name, token := range map[string]string{"bos_token": c.BOS, "eos_token": c.EOS, "unk_token": c.UNK, "pad_token": c.PAD} {
-		if token != "" {
-			special[name] = token
-		}
-	}
-	for _, name := range []string{"sep_token", "cls_token", "mask_token"} {
-		var token struct{ Content string }
-		if text := c.Text(name); text != "" {
-			special[name] = text
-		} else if ok, err := c.Decode(name, &token); ok && err == nil && token.Content != "" {
-			special[name] = token.Content
-		}
-	}
-	return special
-}
-
 // Encode renders the messages and turns them into ids, without special tokens
 // but those that the template writes, and marks the assistant's part as Answers
 // finds it. A token counts from the one that holds a part's first character to the
@@ -74,7 +55,7 @@ func SpecialTokens(c *tokenizer.Config) map[string]string {
 // messages before number learn carry no labels.
 func (t *Template) Encode(tok *tokenizer.Tokenizer, o Options, learn int) (Encoded, error) {
 	if o.Special == nil {
-		o.Special = SpecialTokens(tok.Config())
+		o.Special = Special(tok.Config())
 	}
 	r, err := t.Answers(o, learn, func(text string) int { return specialPrefix(tok, text) })
 	if err != nil {

@@ -50,7 +50,7 @@ func readFile(t testing.TB, name string, v any) {
 // testClock is the time that make_cases.py gives to strftime_now.
 func testClock() time.Time { return time.Date(2024, 7, 6, 15, 4, 9, 0, time.UTC) }
 
-func render(source string, vars map[string]json.RawMessage) (Output, error) {
+func render(source string, vars map[string]json.RawMessage, limits Limits) (Output, error) {
 	t, err := Parse(source)
 	if err != nil {
 		return Output{}, err
@@ -59,7 +59,7 @@ func render(source string, vars map[string]json.RawMessage) (Output, error) {
 	for k, v := range vars {
 		given[k] = v
 	}
-	return t.Render(given, testClock, Limits{})
+	return t.Render(given, testClock, limits)
 }
 
 func TestCases(t *testing.T) {
@@ -73,7 +73,7 @@ func TestCases(t *testing.T) {
 
 func checkOutcome(t *testing.T, source string, want outcome, vars map[string]json.RawMessage) {
 	t.Helper()
-	got, err := render(source, vars)
+	got, err := render(source, vars, Limits{})
 	source = want.Template // a style has only its name
 	var e *Error
 	switch {
