@@ -56,17 +56,19 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// Engine generates and scores with a model of its own. Its methods may be called from
-// several goroutines; they wait for each other.
+// Engine generates and scores with a native model. Its methods may be called from several
+// goroutines: generations share their steps, scores wait for each other.
 type Engine struct {
 	opts  Options
-	mu    sync.Mutex
-	model *model.Model
 	tok   *tokenizer.Tokenizer // nil: ids only
 	files *checkpoint.Model    // nil if the caller owns the model
 	gen   Generation
-	cache *model.Cache
-	known [][]int32 // by slot: the ids whose keys and values the cache holds
+	model *model.Model
+
+	mu              sync.Mutex // held by whoever uses the model or what follows
+	waiting, active []*sequence
+	slots           slots // of active sequences
+	reading         slots // of NextLogProbs: one
 }
 
 // Generation is what a model folder says of generating: generation_config.json, and
@@ -160,16 +162,16 @@ func (e *Engine) Close() error {
 	}
 	files := e.files
 	e.model.Close()
-	e.files, e.model, e.cache = nil, nil, nil
+	e.files, e.model = nil, nil
 	return files.Close()
 }
 
 // Forget drops what the engine has computed of earlier prompts. Call it when the weights
-// of a model given to New have changed.
+// of a model given to New have changed, and not while Generate runs.
 func (e *Engine) Forget() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.cache, e.known = nil, nil
+	e.slots, e.reading = slots{}, slots{}
 }
 
 // Model returns the model; use it only while no method of the engine runs.
@@ -232,6 +234,13 @@ func (g Generation) check(cfg *model.Config) error {
 }
 
 // errNoTokenizer is what text without a tokenizer gives.
-func errNoTokenizer(what string) error {
-	return hint.Errorf("give token ids, or put a tokenizer.json into the model folder", "%s: the model has no tokenizer", what)
+var errNoTokenizer = hint.Errorf("give token ids, or put a tokenizer.json into the model folder", "the model has no tokenizer")
+
+func (e *Engine) checkIDs(ids []int32) error {
+	for at, id := range ids {
+		if id < 0 || int(id) >= e.model.Config.VocabSize {
+			return fmt.Errorf("token %d: id is %d, want 0 to %d (vocab_size %d)", at, id, e.model.Config.VocabSize-1, e.model.Config.VocabSize)
+		}
+	}
+	return nil
 }

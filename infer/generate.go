@@ -2,6 +2,7 @@ package infer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -24,8 +25,9 @@ type Request struct {
 	Stop         []string // stop at these strings, which are not part of the text; needs a tokenizer
 	LogProbs     bool     // fill Result.LogProbs
 
-	// OnToken, if not nil, is called for each new token with the text that became certain by
-	// it, and at the end with ID -1 and the rest of the text, if any. An error ends everything.
+	// OnToken, if not nil, is called from Generate's goroutine for each new token with the text
+	// that became certain by it, and at the end with ID -1 and the rest of the text, if any. An
+	// error from it ends the call.
 	OnToken func(Token) error
 }
 
@@ -50,7 +52,7 @@ type Result struct {
 	LogProbs     []float64 // of each new id under the model, before sampling's filters; nats
 }
 
-// sequence is a request in work.
+// sequence is a request in work. Whoever holds the engine's lock may change it.
 type sequence struct {
 	index   int // of the request
 	req     *Request
@@ -62,237 +64,233 @@ type sequence struct {
 	sampler *model.Sampler
 	stop    []int32
 	text    *stopText
+	tokens  []Token // not yet given to OnToken
+	done    bool
+	err     error
 	result  Result
 }
 
 // Generate continues prompts, several at a time. Common beginnings of prompts are computed
 // once. Results stand in the order of the requests and do not depend on it but for rounding.
-// When ctx ends, it returns ctx's error.
+// Calls from several goroutines share the work step by step. When ctx ends, Generate returns
+// ctx's error.
 func (e *Engine) Generate(ctx context.Context, reqs []Request) ([]Result, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	waiting, capacity, err := e.admit(reqs)
+	list, err := e.admit(reqs)
 	if err != nil {
 		return nil, err
 	}
-	results := make([]Result, len(reqs))
-	var active []*sequence
-	finish := func(s *sequence) error {
-		var err error
-		if s.text != nil {
-			err = s.text.finish(s.req.OnToken)
-			s.result.Text = s.text.text()
+	e.mu.Lock()
+	for _, s := range list {
+		if !s.done {
+			e.waiting = append(e.waiting, s)
 		}
-		s.result.IDs = s.ids[s.prompt:]
-		results[s.index] = s.result
-		return err
 	}
-	waiting = slices.DeleteFunc(waiting, func(s *sequence) bool {
-		if s.max > 0 {
-			return false
+	e.mu.Unlock()
+	for {
+		var tokens [][]Token
+		e.mu.Lock()
+		finished := !slices.ContainsFunc(list, func(s *sequence) bool { return !s.done })
+		if !finished {
+			e.round()
 		}
-		s.result.Finish = FinishLength
-		err = finish(s)
-		return true
-	})
-	if err != nil || len(waiting) == 0 {
-		return results, err
-	}
-	if err := e.prepareCache(min(e.opts.Slots, len(waiting)), capacity); err != nil {
-		return nil, err
-	}
-	for len(waiting)+len(active) > 0 {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		for _, s := range list {
+			tokens = append(tokens, s.tokens)
+			s.tokens = nil
+			err = errors.Join(err, s.err)
 		}
-		active, waiting = e.start(active, waiting)
-		if err := e.step(active); err != nil {
-			return nil, err
-		}
-		kept := active[:0]
-		for _, s := range active {
-			switch {
-			case s.result.Finish == "":
-				kept = append(kept, s)
-			default:
-				if err := finish(s); err != nil {
-					return nil, err
+		e.mu.Unlock()
+		// Outside the lock: a slow reader holds up nobody else.
+		for i, s := range list {
+			for _, t := range tokens[i] {
+				if s.req.OnToken != nil && err == nil {
+					err = s.req.OnToken(t)
 				}
 			}
 		}
-		active = kept
+		if err == nil && !finished {
+			err = ctx.Err()
+		}
+		if err != nil {
+			e.drop(list)
+			return nil, err
+		}
+		if finished {
+			break
+		}
+	}
+	results := make([]Result, len(list))
+	for i, s := range list {
+		results[i] = s.result
 	}
 	return results, nil
 }
 
-// admit checks all requests before any work. It returns them with the capacity that the
-// longest needs.
-func (e *Engine) admit(reqs []Request) (list []*sequence, capacity int, err error) {
+// admit checks all requests before any work.
+func (e *Engine) admit(reqs []Request) ([]*sequence, error) {
+	var list []*sequence
 	for i := range reqs {
-		r := &reqs[i]
-		s := &sequence{index: i, req: r, ids: r.IDs, sampler: model.NewSampler(r.Sampling, r.Seed)}
-		if r.IDs == nil {
-			if e.tok == nil {
-				return nil, 0, errNoTokenizer(fmt.Sprintf("prompt %d", i+1))
-			}
-			s.ids = e.encode(r.Text, r.AddSpecial)
+		s, err := e.admitOne(&reqs[i])
+		if err != nil {
+			return nil, fmt.Errorf("prompt %d: %w", i+1, err)
 		}
-		if err := r.Sampling.Validate(); err != nil {
-			return nil, 0, fmt.Errorf("prompt %d: %w", i+1, err)
-		}
-		if len(s.ids) == 0 {
-			return nil, 0, hint.Errorf("a model needs at least one token to go on from, <s> for instance", "prompt %d: no tokens", i+1)
-		}
-		if len(s.ids) >= e.Context() {
-			return nil, 0, hint.Errorf("cut the prompt", "prompt %d: %d tokens leave no room in the model's context of %d", i+1, len(s.ids), e.Context())
-		}
-		if len(r.Stop) > 0 && e.tok == nil {
-			return nil, 0, errNoTokenizer(fmt.Sprintf("prompt %d: stop strings", i+1))
-		}
-		if slices.Contains(r.Stop, "") {
-			return nil, 0, fmt.Errorf("prompt %d: a stop string is empty", i+1)
-		}
-		for at, id := range s.ids {
-			if id < 0 || int(id) >= e.model.Config.VocabSize {
-				return nil, 0, fmt.Errorf("prompt %d: token %d: id is %d, want 0 to %d (vocab_size %d)", i+1, at, id, e.model.Config.VocabSize-1, e.model.Config.VocabSize)
-			}
-		}
-		s.ids, s.prompt = slices.Clone(s.ids), len(s.ids)
-		s.result.PromptTokens = s.prompt
-		s.max = min(r.MaxNewTokens, e.Context()-s.prompt)
-		s.stop = r.StopIDs
-		if !r.IgnoreEOS {
-			s.stop = slices.Concat(s.stop, e.gen.EOS)
-		}
-		if e.tok != nil {
-			s.text = newStopText(e.tok, r.Stop)
-		}
-		capacity = max(capacity, s.prompt+s.max)
+		s.index = i
 		list = append(list, s)
 	}
-	return list, capacity, nil
+	return list, nil
 }
 
-// prepareCache makes a cache for sequences of capacity tokens, of as many slots as fit, or
-// keeps the one that is there, with what it holds.
-func (e *Engine) prepareCache(slots, capacity int) error {
-	perSlot := int64(e.model.Config.CacheFloats(1, capacity)) * 4
-	if fit := e.opts.CacheBytes / perSlot; int64(slots) > fit {
-		if fit == 0 {
-			return hint.Errorf("ask for fewer new tokens, shorten the prompt or raise cache_bytes",
-				"keys and values of %d tokens take %d MiB, cache_bytes allows %d", capacity, perSlot>>20, e.opts.CacheBytes>>20)
-		}
-		slots = int(fit)
+func (e *Engine) admitOne(r *Request) (*sequence, error) {
+	s := &sequence{req: r, sampler: model.NewSampler(r.Sampling, r.Seed), stop: r.StopIDs}
+	if err := r.Sampling.Validate(); err != nil {
+		return nil, err
 	}
-	if e.cache != nil && e.cache.Slots() >= slots && e.cache.Capacity() >= capacity {
-		return nil
+	switch {
+	case r.IDs != nil:
+		s.ids = slices.Clone(r.IDs)
+	case e.tok == nil:
+		return nil, errNoTokenizer
+	default:
+		s.ids = e.encode(r.Text, r.AddSpecial)
 	}
-	// Some room, so that a chat does not make a new cache at each turn.
-	capacity = min(max(capacity+capacity/2, 256), e.Context())
-	for int64(slots)*int64(e.model.Config.CacheFloats(1, capacity))*4 > e.opts.CacheBytes && slots > 1 {
-		slots--
+	s.prompt = len(s.ids)
+	switch {
+	case s.prompt == 0:
+		return nil, hint.Errorf("a model needs at least one token to go on from, <s> for instance", "no tokens")
+	case s.prompt >= e.Context():
+		return nil, hint.Errorf("cut the prompt", "%d tokens leave no room in the model's context of %d", s.prompt, e.Context())
+	case len(r.Stop) > 0 && e.tok == nil:
+		return nil, fmt.Errorf("stop strings: %w", errNoTokenizer)
+	case slices.Contains(r.Stop, ""):
+		return nil, errors.New("a stop string is empty")
 	}
-	e.cache = nil
-	cache, err := e.model.NewCache(slots, capacity)
-	if err != nil {
-		return err
+	if err := e.checkIDs(s.ids); err != nil {
+		return nil, err
 	}
-	e.cache, e.known = cache, make([][]int32, slots)
-	return nil
+	s.result.PromptTokens = s.prompt
+	s.max = min(r.MaxNewTokens, e.Context()-s.prompt)
+	if !r.IgnoreEOS {
+		s.stop = slices.Concat(s.stop, e.gen.EOS)
+	}
+	if e.tok != nil {
+		s.text = newStopText(e.tok, r.Stop)
+	}
+	if s.max <= 0 {
+		s.finish(FinishLength)
+	}
+	return s, nil
 }
 
-// start gives free slots to waiting sequences. A sequence that begins as one that is being
-// read now waits for it, to copy its beginning.
-func (e *Engine) start(active, waiting []*sequence) (nowActive, stillWaiting []*sequence) {
-	free := make([]bool, e.cache.Slots())
-	for i := range free {
-		free[i] = !slices.ContainsFunc(active, func(s *sequence) bool { return s.slot == i })
-	}
-	for _, s := range waiting {
-		slot := e.slotFor(s, free, active)
-		if slot < 0 {
-			stillWaiting = append(stillWaiting, s)
-			continue
+// drop takes sequences out of the engine.
+func (e *Engine) drop(list []*sequence) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	mine := func(s *sequence) bool { return slices.Contains(list, s) }
+	e.waiting, e.active = slices.DeleteFunc(e.waiting, mine), slices.DeleteFunc(e.active, mine)
+}
+
+// round starts waiting sequences where slots are free and does one step of all that are
+// active. Errors are left in the sequences that they concern.
+func (e *Engine) round() {
+	isDone := func(s *sequence) bool { return s.done }
+	e.waiting = slices.DeleteFunc(e.waiting, isDone)
+	e.start()
+	if err := e.step(); err != nil {
+		for _, s := range e.active {
+			s.err, s.done = err, true
 		}
-		s.slot, free[slot] = slot, false
-		active = append(active, s)
 	}
-	return active, stillWaiting
+	e.active = slices.DeleteFunc(e.active, isDone)
+}
+
+// start gives free slots to waiting sequences, in their order. One that is longer than the
+// cache waits until nothing is active, and then gets a larger one.
+func (e *Engine) start() {
+	var later []*sequence
+	for i, s := range e.waiting {
+		if need := s.prompt + s.max; len(e.active) == 0 {
+			if err := e.slots.prepare(e.model, e.opts.Slots, need, e.opts.CacheBytes); err != nil {
+				s.err, s.done = fmt.Errorf("prompt %d: %w", s.index+1, err), true
+				continue
+			}
+		} else if need > e.slots.cache.Capacity() {
+			later = append(later, e.waiting[i:]...)
+			break
+		}
+		if !e.place(s) {
+			later = append(later, s)
+		}
+	}
+	e.waiting = later
 }
 
 // worthCopying is how many common tokens are worth waiting a step for.
 const worthCopying = 8
 
-// slotFor returns a free slot for a sequence, holding as much of its beginning as any slot
-// knows, or -1.
-func (e *Engine) slotFor(s *sequence, free []bool, active []*sequence) int {
-	to, from, common := -1, -1, 0
-	for i, known := range e.known {
-		n := commonPrefix(known, s.ids[:s.prompt-1]) // the last token is fed in any case
-		if n > common {
-			from, common = i, n
+// place gives a sequence a free slot with as much of its beginning as any slot holds. It
+// reports false if none is free, or if a longer beginning is being read right now.
+func (e *Engine) place(s *sequence) bool {
+	prompt := s.ids[:s.prompt-1] // the last token is fed in any case
+	from, common := e.slots.longest(prompt)
+	to := -1
+	for i, known := range e.slots.known {
+		if slices.ContainsFunc(e.active, func(a *sequence) bool { return a.slot == i }) {
+			continue
 		}
-		// The free slot whose content is least worth keeping, or has the beginning already.
-		if free[i] && (to < 0 || from == i || len(known) < len(e.known[to]) && to != from) {
+		// The slot that has the beginning already, else the one with the least to lose.
+		if to < 0 || i == from || to != from && len(known) < len(e.slots.known[to]) {
 			to = i
 		}
 	}
 	if to < 0 {
-		return -1
+		return false
 	}
-	for _, other := range active {
-		if n := commonPrefix(other.ids, s.ids[:s.prompt-1]); other.fed < n && n >= common+worthCopying {
-			return -1
+	for _, other := range e.active {
+		if n := commonPrefix(other.ids, prompt); other.fed < n && n >= common+worthCopying {
+			return false
 		}
 	}
-	if from >= 0 && from != to {
-		e.cache.Copy(to, from, common)
-	} else {
-		e.cache.Truncate(to, common)
-	}
-	e.known[to] = append(e.known[to][:0], s.ids[:common]...)
-	s.fed = common
-	return to
-}
-
-func commonPrefix(a, b []int32) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
-	}
-	return n
+	e.slots.hold(to, from, common, prompt)
+	s.slot, s.fed = to, common
+	e.active = append(e.active, s)
+	return true
 }
 
 // step feeds each active sequence its next tokens and, where the prompt is read, takes one.
-func (e *Engine) step(active []*sequence) error {
-	spans := make([]model.Span, 0, len(active))
-	room := max(e.opts.BatchTokens-len(active), 0)
-	for _, s := range active {
+func (e *Engine) step() error {
+	if len(e.active) == 0 {
+		return nil
+	}
+	spans := make([]model.Span, 0, len(e.active))
+	room := max(e.opts.BatchTokens-len(e.active), 0)
+	for _, s := range e.active {
 		n := min(len(s.ids)-s.fed, 1+room)
 		room -= n - 1
 		spans = append(spans, model.Span{Slot: s.slot, IDs: s.ids[s.fed : s.fed+n]})
 	}
-	hidden, err := e.model.Extend(e.cache, spans)
+	hidden, err := e.model.Extend(e.slots.cache, spans)
 	if err != nil {
 		return err
 	}
 	d, v := e.model.Config.HiddenSize, e.model.Config.VocabSize
-	at, last := 0, make([]float32, 0, len(active)*d)
+	at, last := 0, make([]float32, 0, len(e.active)*d)
 	var ready []*sequence
-	for i, s := range active {
+	for i, s := range e.active {
 		n := len(spans[i].IDs)
 		at += n
-		e.known[s.slot] = append(e.known[s.slot], spans[i].IDs...)
+		e.slots.known[s.slot] = append(e.slots.known[s.slot], spans[i].IDs...)
 		if s.fed += n; s.fed == len(s.ids) {
 			last = append(last, hidden[(at-1)*d:at*d]...)
 			ready = append(ready, s)
 		}
 	}
+	if len(ready) == 0 {
+		return nil
+	}
 	logits := make([]float32, len(ready)*v)
 	e.model.Logits(logits, last)
 	for i, s := range ready {
 		if err := s.take(logits[i*v : (i+1)*v]); err != nil {
-			return fmt.Errorf("prompt %d: %w", s.index+1, err)
+			s.err, s.done = fmt.Errorf("prompt %d: %w", s.index+1, err), true
 		}
 	}
 	return nil
@@ -312,22 +310,31 @@ func (s *sequence) take(logits []float32) error {
 		s.result.LogProbs = append(s.result.LogProbs, logProb(logProbs, id))
 	}
 	s.ids = append(s.ids, id)
-	if slices.Contains(s.stop, id) {
-		s.result.Finish = FinishStop
-	} else if len(s.ids)-s.prompt >= s.max {
-		s.result.Finish = FinishLength
-	}
-	token := Token{ID: id}
+	token, stopped := Token{ID: id}, slices.Contains(s.stop, id)
 	if s.text != nil {
-		var stopped bool
-		if token.Text, stopped = s.text.add(id); stopped {
-			s.result.Finish = FinishStop
-		}
+		var byText bool
+		token.Text, byText = s.text.add(id)
+		stopped = stopped || byText
 	}
-	if s.req.OnToken != nil {
-		return s.req.OnToken(token)
+	s.tokens = append(s.tokens, token)
+	if stopped {
+		s.finish(FinishStop)
+	} else if len(s.ids)-s.prompt >= s.max {
+		s.finish(FinishLength)
 	}
 	return nil
+}
+
+// finish ends a sequence.
+func (s *sequence) finish(why string) {
+	s.done, s.result.Finish, s.result.IDs = true, why, s.ids[s.prompt:]
+	if s.text == nil {
+		return
+	}
+	if rest := s.text.finish(); rest != "" {
+		s.tokens = append(s.tokens, Token{ID: -1, Text: rest})
+	}
+	s.result.Text = s.text.text()
 }
 
 // logProb returns log softmax(logits)[id] in float64.

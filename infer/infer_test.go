@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"lep/internal/golden"
@@ -91,6 +92,44 @@ func TestGoldenStories(t *testing.T) {
 				t.Errorf("request %d finished by %q, want %q", i, r.Finish, finish)
 			}
 		}
+	}
+}
+
+// TestConcurrentGenerate calls from several goroutines at once, some of which give up: the
+// others' tokens must be those of a run alone.
+func TestConcurrentGenerate(t *testing.T) {
+	g := readStories(t)
+	e := stories(t, func(o *Options) { o.Slots = 3 })
+	var wg sync.WaitGroup
+	for round := range 3 {
+		for i, r := range g.Generate {
+			wg.Go(func() {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				count, quits := 0, (i+round)%4 == 0
+				got, err := e.Generate(ctx, []Request{{IDs: r.IDs, MaxNewTokens: 40, IgnoreEOS: true, OnToken: func(Token) error {
+					if count++; quits && count == 5 {
+						cancel()
+					}
+					return nil
+				}}})
+				if quits {
+					if !errors.Is(err, context.Canceled) {
+						t.Errorf("cancelled call returns %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Error(err)
+				} else if !slices.Equal(got[0].IDs, r.NewIDs[:40]) {
+					t.Errorf("prompt %d: other ids from place %d on", i, commonPrefix(got[0].IDs, r.NewIDs))
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if len(e.waiting)+len(e.active) > 0 {
+		t.Errorf("%d sequences wait and %d are active after all calls have returned", len(e.waiting), len(e.active))
 	}
 }
 

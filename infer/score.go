@@ -90,7 +90,7 @@ func (e *Engine) ready(i int, s Sequence, ids *[]int32, score *Score) (from int,
 	*ids, from = s.IDs, max(s.From, 1)
 	if s.IDs == nil {
 		if e.tok == nil {
-			return 0, errNoTokenizer(fmt.Sprintf("text %d", i+1))
+			return 0, fmt.Errorf("text %d: %w", i+1, errNoTokenizer)
 		}
 		front := e.prefix()
 		if len(front) == 0 {
@@ -104,10 +104,8 @@ func (e *Engine) ready(i int, s Sequence, ids *[]int32, score *Score) (from int,
 	} else if e.tok != nil && len(s.IDs) > from {
 		score.Bytes = len(e.tok.DecodeSkip(s.IDs)) - len(e.tok.DecodeSkip(s.IDs[:from]))
 	}
-	for at, id := range *ids {
-		if id < 0 || int(id) >= e.model.Config.VocabSize {
-			return 0, fmt.Errorf("text %d: token %d: id is %d, want 0 to %d (vocab_size %d)", i+1, at, id, e.model.Config.VocabSize-1, e.model.Config.VocabSize)
-		}
+	if err := e.checkIDs(*ids); err != nil {
+		return 0, fmt.Errorf("text %d: %w", i+1, err)
 	}
 	return from, nil
 }
@@ -170,16 +168,14 @@ func (e *Engine) NextLogProbs(ctx context.Context, prompts, candidates [][]int32
 		if len(p) == 0 || len(p) > e.Context() {
 			return nil, fmt.Errorf("prompt %d: %d tokens, want 1 to %d (the model's context)", i+1, len(p), e.Context())
 		}
-		for _, id := range slices.Concat(p, candidates[i]) {
-			if id < 0 || int(id) >= e.model.Config.VocabSize {
-				return nil, fmt.Errorf("prompt %d: id is %d, want 0 to %d (vocab_size %d)", i+1, id, e.model.Config.VocabSize-1, e.model.Config.VocabSize)
-			}
+		if err := e.checkIDs(slices.Concat(p, candidates[i])); err != nil {
+			return nil, fmt.Errorf("prompt %d: %w", i+1, err)
 		}
 	}
 	if len(prompts) == 0 {
 		return nil, nil
 	}
-	if err := e.prepareCache(1, capacity); err != nil {
+	if err := e.reading.prepare(e.model, 1, capacity, e.opts.CacheBytes); err != nil {
 		return nil, err
 	}
 	// In order of their ids, neighbours have the longest beginnings in common.
@@ -200,19 +196,19 @@ func (e *Engine) NextLogProbs(ctx context.Context, prompts, candidates [][]int32
 	return out, nil
 }
 
-// read makes slot 0 hold ids and fills the logits of the next token.
+// read makes the reading slot hold ids and fills the logits of the next token.
 func (e *Engine) read(ids []int32, logits []float32) error {
-	n := min(commonPrefix(e.known[0], ids), len(ids)-1)
-	e.cache.Truncate(0, n)
-	e.known[0] = append(e.known[0][:0], ids[:n]...)
+	r := &e.reading
+	n := min(commonPrefix(r.known[0], ids), len(ids)-1)
+	r.hold(0, 0, n, ids)
 	d := e.model.Config.HiddenSize
 	for n < len(ids) {
 		next := min(n+e.opts.BatchTokens, len(ids))
-		h, err := e.model.Extend(e.cache, []model.Span{{Slot: 0, IDs: ids[n:next]}})
+		h, err := e.model.Extend(r.cache, []model.Span{{Slot: 0, IDs: ids[n:next]}})
 		if err != nil {
 			return err
 		}
-		e.known[0] = append(e.known[0], ids[n:next]...)
+		r.known[0] = append(r.known[0], ids[n:next]...)
 		if n = next; n == len(ids) {
 			e.model.Logits(logits, h[len(h)-d:])
 		}

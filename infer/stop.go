@@ -64,18 +64,15 @@ func overlap(text, stop string) int {
 	return 0
 }
 
-// finish hands out what was held back.
-func (s *stopText) finish(onToken func(Token) error) error {
+// finish returns what was held back.
+func (s *stopText) finish() string {
 	rest := s.append(s.decoder.Flush())
 	if !s.stopped {
 		rest += s.held
 		s.sent.WriteString(s.held)
 	}
 	s.held = ""
-	if rest == "" || onToken == nil {
-		return nil
-	}
-	return onToken(Token{ID: -1, Text: rest})
+	return rest
 }
 
 func (s *stopText) text() string { return s.sent.String() }

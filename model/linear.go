@@ -69,11 +69,16 @@ func (l *linear) backwardLoRA(m *Model, dx []float32, ldd int, dy []float32, ldy
 	m.blas.SGEMM(false, false, n, t.a.cols, r, 1, du, r, t.a.data, t.a.cols, 1, dx, ldd)
 }
 
-// product computes y = x Wᵀ (plus y if add). One row of x is a matrix-vector product, which
-// reads the weights once.
+// fewRows is up to how many rows of x a product is cheaper as matrix-vector products, which
+// read the weights as they are, than as a matrix product, which packs them first.
+const fewRows = 2
+
+// product computes y = x Wᵀ (plus y if add).
 func (m *Model) product(y []float32, ldy int, x []float32, ldx, n int, w *weight, add bool) {
-	if n == 1 && !(w.half != nil && w.halfType == tensor.F16) {
-		m.vectorProduct(y[:w.rows], x[:w.cols], w, add)
+	if n <= fewRows && !(w.half != nil && w.halfType == tensor.F16) {
+		for i := range n {
+			m.vectorProduct(y[i*ldy:i*ldy+w.rows], x[i*ldx:i*ldx+w.cols], w, add)
+		}
 		return
 	}
 	beta := float32(0)
