@@ -121,7 +121,7 @@ func TestReadCharsmapRefuses(t *testing.T) {
 		{"short", good[:3], "3 bytes"},
 		{"cut in the trie", good[:100], "trie of"},
 		{"no end", good[:len(good)-1], "the last replacement has no end"},
-		{"no texts", good[:len(good)-4], "value"},
+		{"no texts", good[:4+binary.LittleEndian.Uint32(good)], "value"},
 		{"root beyond the end", edit(0, 0x1FFFFF<<10), "leads to"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

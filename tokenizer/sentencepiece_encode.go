@@ -19,6 +19,9 @@ type spEncoder struct {
 	stripFirst   bool // decoding drops the space that encoding put in front
 	stripAll     bool // and every other one at the start
 	segment      spModel
+	unigram      *spUnigram          // segment, if it is one
+	words        bool                // text may be encoded word by word
+	space        [utf8.RuneSelf]bool // characters that become one space
 	pool         sync.Pool
 }
 
@@ -36,6 +39,11 @@ type spWorker struct {
 	tokens []token
 	merge  mergeState
 	best   []spNode
+	cache  wordCache
+	entry  []int32
+	// Unigram: the score of the text so far, and what it was before the last call of
+	// tokens.
+	score, before float32
 }
 
 func newSPEncoder(d *Definition) (*spEncoder, error) {
@@ -60,21 +68,36 @@ func newSPEncoder(d *Definition) (*spEncoder, error) {
 	if m.Type == BPE {
 		e.segment, err = newSPBPE(m, z.defined)
 	} else {
-		e.segment, err = newSPUnigram(m)
+		e.unigram, err = newSPUnigram(m)
+		e.segment = e.unigram
 	}
-	return e, err
+	if err != nil {
+		return nil, err
+	}
+	e.findWords(d)
+	return e, nil
 }
 
 // appendIDs implements nativeEncoder.
 func (e *spEncoder) appendIDs(dst []int32, text string) []int32 {
 	w := e.pool.Get().(*spWorker)
-	w.text = e.norm.append(w.text[:0], text, nil)
-	dst = e.appendNormalized(dst, w, string(w.text))
+	if e.words && text != "" {
+		dst = e.appendWords(dst, w, text)
+	} else {
+		dst = e.appendWhole(dst, w, text)
+	}
 	e.pool.Put(w)
 	return dst
 }
 
-// appendNormalized encodes text that has passed the normalizer.
+// appendWhole encodes a text without cutting it.
+func (e *spEncoder) appendWhole(dst []int32, w *spWorker, text string) []int32 {
+	w.score = 0
+	w.text = e.norm.append(w.text[:0], text, nil)
+	return e.appendNormalized(dst, w, string(w.text))
+}
+
+// appendNormalized encodes text that has passed the normalizer, from w.score on.
 func (e *spEncoder) appendNormalized(dst []int32, w *spWorker, text string) []int32 {
 	e.segment.tokens(w, text)
 	afterUnknown := false
@@ -105,6 +128,7 @@ func (e *spEncoder) appendTokens(dst []token, pieces []string, text string) ([]t
 	w.where = w.where[:0]
 	w.text = e.norm.append(w.text[:0], text, &w.where)
 	n := string(w.text)
+	w.score = 0
 	e.segment.tokens(w, n)
 	afterUnknown := false
 	for _, k := range w.tokens {
