@@ -33,12 +33,17 @@ type bpe struct {
 
 const lowRunes = 0x3000
 
-// newBPE compiles a BPE model. Pieces must have passed Definition.check.
+// newBPE compiles a BPE model.
 func newBPE(m *Model) (*bpe, error) {
 	ids, err := pieceIDs(m)
 	if err != nil {
 		return nil, err
 	}
+	return newBPEOf(m, ids)
+}
+
+// newBPEOf is newBPE with the ids of the pieces by their spelling, which it keeps.
+func newBPEOf(m *Model, ids map[string]int32) (*bpe, error) {
 	b := &bpe{pieces: ids, byteFallback: m.ByteFallback, fuseUnk: m.FuseUnk, ignoreMerges: m.IgnoreMerges, unk: m.UnkID}
 	b.pool.New = func() any { return new(mergeState) }
 	if m.ContinuingSubwordPrefix != nil {
@@ -67,6 +72,7 @@ func newBPE(m *Model) (*bpe, error) {
 			b.low[r] = p.ID
 		}
 	}
+	var err error
 	if b.pairs, err = newPairTable(m.Merges, nil); err != nil {
 		return nil, err
 	}

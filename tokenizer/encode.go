@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
@@ -41,9 +42,6 @@ type worker struct {
 	key     []byte
 }
 
-// maxIdle bounds the workers, and so the word caches, that are kept.
-const maxIdle = 64
-
 func (t *Tokenizer) worker() *worker {
 	t.idle.Lock()
 	defer t.idle.Unlock()
@@ -58,7 +56,7 @@ func (t *Tokenizer) worker() *worker {
 func (t *Tokenizer) release(w *worker) {
 	t.idle.Lock()
 	defer t.idle.Unlock()
-	if len(t.idle.workers) < maxIdle {
+	if len(t.idle.workers) < runtime.GOMAXPROCS(0) { // more cannot run at once; each has a cache
 		t.idle.workers = append(t.idle.workers, w)
 	}
 }

@@ -58,10 +58,11 @@ func ReadJSON(data []byte) (*Definition, error) {
 	if !seen["model"] {
 		return nil, hint.Errorf("a tokenizer_config.json is no tokenizer: give tokenizer.json or the folder", "no key \"model\": not a tokenizer.json")
 	}
-	if err := model.finish(d); err != nil {
+	ids, err := model.finish(d)
+	if err != nil {
 		return nil, err
 	}
-	return d, d.check()
+	return d, d.checkIDs(ids)
 }
 
 // component returns where the component tree of a key is kept, nil for other keys.
@@ -263,7 +264,7 @@ func (r *modelReader) readMerges() error {
 
 // finish derives what needs the whole file: the type where old files leave it
 // out, merges by ids, the unknown token, kinds of pieces.
-func (r *modelReader) finish(d *Definition) error {
+func (r *modelReader) finish(d *Definition) (map[string]int32, error) {
 	m := r.m
 	switch {
 	case r.typ == "" && r.mergeTexts != nil:
@@ -277,21 +278,29 @@ func (r *modelReader) finish(d *Definition) error {
 	case Unigram:
 		m.FuseUnk = r.fuseUnk == nil || *r.fuseUnk
 		if r.mergeTexts != nil {
-			return errors.New("model: a Unigram model with merges")
+			return nil, errors.New("model: a Unigram model with merges")
 		}
 	case "WordPiece", "WordLevel":
-		return hint.Errorf("tokenizers of decoder models are BPE or Unigram; BERT-like ones cannot be adapted with lep", "model: type %q is not supported, want BPE or Unigram", r.typ)
+		return nil, hint.Errorf("tokenizers of decoder models are BPE or Unigram; BERT-like ones cannot be adapted with lep", "model: type %q is not supported, want BPE or Unigram", r.typ)
 	default:
-		return fmt.Errorf("model: unknown type %q, want BPE or Unigram", r.typ)
+		return nil, fmt.Errorf("model: unknown type %q, want BPE or Unigram", r.typ)
 	}
 	m.Type = ModelType(r.typ)
 	slices.SortStableFunc(m.Pieces, func(a, b Piece) int { return cmp.Compare(a.ID, b.ID) })
 	ids, err := pieceIDs(m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if m.Dropout != nil && *m.Dropout != 0 {
 		d.Notes = append(d.Notes, fmt.Sprintf("model.dropout %g is kept in the file but not applied: encoding is deterministic", *m.Dropout))
+	}
+	for _, part := range []struct {
+		name string
+		raw  json.RawMessage
+	}{{"truncation", d.Truncation}, {"padding", d.Padding}} {
+		if part.raw != nil {
+			d.Notes = append(d.Notes, part.name+" is kept in the file but not applied: texts are encoded whole")
+		}
 	}
 	m.UnkID = -1
 	switch {
@@ -305,7 +314,7 @@ func (r *modelReader) finish(d *Definition) error {
 			}
 		}
 		if !ok {
-			return fmt.Errorf("model.unk_token %q is neither in the vocabulary nor an added token", *r.unkToken)
+			return nil, fmt.Errorf("model.unk_token %q is neither in the vocabulary nor an added token", *r.unkToken)
 		}
 		m.UnkID = id
 	}
@@ -317,7 +326,7 @@ func (r *modelReader) finish(d *Definition) error {
 			p.Kind = Byte
 		}
 	}
-	return r.resolveMerges(ids)
+	return ids, r.resolveMerges(ids)
 }
 
 func (r *modelReader) resolveMerges(ids map[string]int32) error {
@@ -385,6 +394,11 @@ func (d *Definition) check() error {
 	if err != nil {
 		return err
 	}
+	return d.checkIDs(ids)
+}
+
+// checkIDs is check with the ids of the pieces by their spelling.
+func (d *Definition) checkIDs(ids map[string]int32) error {
 	byID := make(map[int32]string, len(d.AddedTokens))
 	contents := make(map[string]bool, len(d.AddedTokens))
 	for _, a := range d.AddedTokens {

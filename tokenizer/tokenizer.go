@@ -15,7 +15,8 @@ type Tokenizer struct {
 	decoded   []string // what the decoder is given by id: normalized added tokens as the normalizer spells them
 	kinds     []Kind   // by id
 	special   []bool   // by id: an added token with the flag special
-	ids       map[string]int32
+	pieces    map[string]int32 // by spelling, without added tokens
+	added     map[string]int32 // added tokens by content
 	byteLevel bool
 
 	raw, afterNormalizer *addedSet // added tokens that are searched before and after normalizing
@@ -61,12 +62,15 @@ type nativeEncoder interface {
 // New compiles a definition, which must not be changed afterwards. Errors name the
 // component that is unknown or contradicts itself.
 func New(d *Definition) (*Tokenizer, error) {
-	if err := d.check(); err != nil {
+	ids, err := pieceIDs(&d.Model)
+	if err == nil {
+		err = d.checkIDs(ids)
+	}
+	if err != nil {
 		return nil, err
 	}
-	t := &Tokenizer{def: d, config: newConfig()}
+	t := &Tokenizer{def: d, config: newConfig(), pieces: ids}
 	t.index()
-	var err error
 	if t.normalizer, err = compileNormalizer(d.Normalizer); err != nil {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func New(d *Definition) (*Tokenizer, error) {
 	if t.decoders, err = compileDecoder(d.Decoder); err != nil {
 		return nil, err
 	}
-	if t.model, err = newModel(&d.Model); err != nil {
+	if t.model, err = newModel(&d.Model, ids); err != nil {
 		return nil, err
 	}
 	t.arrangeBytes()
@@ -97,12 +101,12 @@ func New(d *Definition) (*Tokenizer, error) {
 	return t, nil
 }
 
-func newModel(m *Model) (model, error) {
+func newModel(m *Model, ids map[string]int32) (model, error) {
 	switch m.Type {
 	case BPE:
-		return newBPE(m)
+		return newBPEOf(m, ids)
 	case Unigram:
-		return newUnigram(m, false)
+		return newUnigramOf(m, ids, false)
 	}
 	return nil, fmt.Errorf("model: unknown type %q, want BPE or Unigram", m.Type)
 }
@@ -115,14 +119,13 @@ func (t *Tokenizer) index() {
 	for i := range t.kinds {
 		t.kinds[i] = Missing
 	}
-	t.ids = make(map[string]int32, len(d.Model.Pieces)+len(d.AddedTokens))
+	t.added = make(map[string]int32, len(d.AddedTokens))
 	for _, p := range d.Model.Pieces {
 		t.tokens[p.ID], t.kinds[p.ID] = p.Text, p.Kind
-		t.ids[p.Text] = p.ID
 	}
 	for _, a := range d.AddedTokens {
 		t.tokens[a.ID], t.kinds[a.ID], t.special[a.ID] = a.Content, Special, a.Special
-		t.ids[a.Content] = a.ID
+		t.added[a.Content] = a.ID
 	}
 }
 
@@ -204,7 +207,10 @@ func (t *Tokenizer) Token(id int32) string {
 
 // ID returns the id of a token by its spelling in the file.
 func (t *Tokenizer) ID(token string) (int32, bool) {
-	id, ok := t.ids[token]
+	if id, ok := t.added[token]; ok {
+		return id, true
+	}
+	id, ok := t.pieces[token]
 	return id, ok
 }
 

@@ -48,6 +48,12 @@ func newUnigram(m *Model, float32Scores bool) (*unigram, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newUnigramOf(m, ids, float32Scores)
+}
+
+// newUnigramOf is newUnigram with the ids of the pieces by their spelling, which it
+// keeps.
+func newUnigramOf(m *Model, ids map[string]int32, float32Scores bool) (*unigram, error) {
 	u := &unigram{unk: m.UnkID, byteFallback: m.ByteFallback, fuseUnk: m.FuseUnk, pieces: ids}
 	u.pool.New = func() any { return new(lattice) }
 	if len(m.Pieces) == 0 {
