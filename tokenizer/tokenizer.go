@@ -11,10 +11,10 @@ type Tokenizer struct {
 	def    *Definition
 	config *Config
 
-	tokens    []string // spelling by id, "" for none
-	decoded   []string // what the decoder is given by id: normalized added tokens as the normalizer spells them
-	kinds     []Kind   // by id
-	special   []bool   // by id: an added token with the flag special
+	tokens    []string         // spelling by id, "" for none
+	decoded   []string         // what the decoder is given by id: normalized added tokens as the normalizer spells them
+	kinds     []Kind           // by id
+	special   []bool           // by id: an added token with the flag special
 	pieces    map[string]int32 // by spelling, without added tokens
 	added     map[string]int32 // added tokens by content
 	byteLevel bool
