@@ -9,15 +9,7 @@ import "math"
 // end the estimate is a few tenths of a percent low.
 func (n *NormalEquations) lanczos(r []float64) (float64, int) {
 	d := n.Dim
-	a := n.A
-	mul := func(y, x []float64) { // y = A x from the upper triangle
-		clear(y)
-		for i := range d {
-			row := a[i*d+i+1 : i*d+d]
-			y[i] += a[i*d+i]*x[i] + DDOT(row, x[i+1:])
-			DAXPY(x[i], row, y[i+1:])
-		}
-	}
+	mul := n.multiply
 	if r != nil {
 		mul = func(y, x []float64) {
 			copy(y, x)
@@ -26,6 +18,48 @@ func (n *NormalEquations) lanczos(r []float64) (float64, int) {
 		}
 	}
 	return lanczosMax(d, mul)
+}
+
+// scaledCondition estimates the condition of A scaled to a unit diagonal, given the
+// Cholesky factor r of A.
+func (n *NormalEquations) scaledCondition(r []float64) float64 {
+	d := n.Dim
+	root := make([]float64, d) // square roots of the diagonal, positive as r exists
+	for i := range root {
+		root[i] = math.Sqrt(n.A[i*d+i])
+	}
+	scaled := make([]float64, d)
+	hi, _ := lanczosMax(d, func(y, x []float64) {
+		for i := range x {
+			scaled[i] = x[i] / root[i]
+		}
+		n.multiply(y, scaled)
+		for i := range y {
+			y[i] /= root[i]
+		}
+	})
+	inv, _ := lanczosMax(d, func(y, x []float64) {
+		for i := range x {
+			y[i] = x[i] * root[i]
+		}
+		solveVectorT(d, r, d, y)
+		solveVector(d, r, d, y)
+		for i := range y {
+			y[i] *= root[i]
+		}
+	})
+	return hi * inv
+}
+
+// multiply computes y = A x from the upper triangle.
+func (n *NormalEquations) multiply(y, x []float64) {
+	d := n.Dim
+	clear(y)
+	for i := range d {
+		row := n.A[i*d+i+1 : i*d+d]
+		y[i] += n.A[i*d+i]*x[i] + DDOT(row, x[i+1:])
+		DAXPY(x[i], row, y[i+1:])
+	}
 }
 
 // lanczosMax is the iteration for y = M x with a positive semidefinite M.

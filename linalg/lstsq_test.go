@@ -203,6 +203,28 @@ func TestIllConditioned(t *testing.T) {
 	}
 }
 
+// TestOutlierColumns: columns of very different size are no reason for a second pass.
+func TestOutlierColumns(t *testing.T) {
+	const d, rows = 30, 300
+	r := rand.New(rand.NewPCG(6, 5))
+	s, w := randn(r, rows*d), randn(r, d*d)
+	for i := range s {
+		if i%d == 3 {
+			s[i] *= 1e5
+		}
+		s[i] = f32(s[i])
+	}
+	g := make([]float64, rows*d)
+	gemmNaive(false, false, rows, d, d, 1, s, d, w, d, 0, g, d)
+	sols, err := Fit(context.Background(), openBuiltin(1), d, 1, 0x1p-24, inBlocks(s, g, d, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if off := worst(sols[0].W, w); sols[0].Method != "cholesky" || !(off <= 1e-9) || sols[0].Condition < 1e4 {
+		t.Errorf("by %s, off by %g at condition %g; want cholesky and 1e-9", sols[0].Method, off, sols[0].Condition)
+	}
+}
+
 func TestFoldsAndRidge(t *testing.T) {
 	const d, rows, fold = 16, 300, 100
 	bl := openBuiltin(1)

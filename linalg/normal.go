@@ -127,8 +127,10 @@ var ErrUnresolved = errors.New("the normal equations do not resolve the rank")
 const epsilon = 0x1p-52
 
 // gramLimit bounds epsilon times the condition of A in the Cholesky path: the
-// relative error of X, a sixtieth of the rounding of a float32 result. eigenLimit
-// is the same for Solve's last resort, whose rank is deficient.
+// relative error of X, a sixtieth of the rounding of a float32 result. A may be
+// scaled to a unit diagonal for it: Cholesky does not feel the scale of columns
+// (Higham 2002 §10.1), and embeddings have columns far larger than the rest.
+// eigenLimit is the same for Solve's last resort, whose rank is deficient.
 const (
 	gramLimit  = 1e-9
 	eigenLimit = 1e-6
@@ -186,7 +188,7 @@ func (n *NormalEquations) solveCholesky(u float64) ([]*Solution, bool) {
 	}
 	hi, _ := n.lanczos(nil)
 	inv, _ := n.lanczos(r)
-	if 1 <= 1.21*tau*tau*inv || epsilon*hi*inv > gramLimit {
+	if 1 <= 1.21*tau*tau*inv || epsilon*hi*inv > gramLimit && epsilon*n.scaledCondition(r) > gramLimit {
 		return nil, false
 	}
 	var out []*Solution
