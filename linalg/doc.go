@@ -14,8 +14,8 @@
 //
 //	blas, err := linalg.Open("auto", runtime.NumCPU())
 //	…
-//	sol, err := linalg.Fit(ctx, blas, dim, tensor.BF16.UnitRoundoff(), blocks)
-//	linalg.Project(blas, dst, rows, donor, sol.W, dim)
+//	sol, err := linalg.Fit(ctx, blas, dim, 1, tensor.BF16.UnitRoundoff(), blocks)
+//	linalg.Project(blas, dst, rows, donor, sol[0].W, dim)
 //
 // A program that may open libraries needs the system's dynamic loader; built with
 // the tag lep_static it is a static file that has the builtin kernels and gonum only.

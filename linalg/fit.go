@@ -15,7 +15,7 @@ type Blocks func(add func(rows int, s []float64, g ...[]float64) error) error
 // stored with unit roundoff u (tensor.DType.UnitRoundoff), and returns a Solution
 // per target: W = I + S⁺(G - S), singular values of S at or below the noise floor
 // cut off, so that directions in which S only has rounding noise are left as they
-// are. float64 throughout; memory about (3+4·targets)·dim² values.
+// are. float64 throughout; memory about (3+3·targets)·dim² values.
 //
 // The rows are streamed once if the normal equations settle the matter (full rank
 // and moderate condition, the usual case) and a second time through [QR] if not.
