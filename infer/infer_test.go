@@ -239,6 +239,44 @@ func TestScoreWindows(t *testing.T) {
 	}
 }
 
+// TestScoreShared scores continuations of one beginning, which must not change what a
+// sequence alone scores.
+func TestScoreShared(t *testing.T) {
+	g := readStories(t)
+	e := stories(t, func(o *Options) { o.BatchTokens = 11 })
+	var list []Sequence
+	for i := range 6 {
+		ids := append(slices.Clone(g.IDs[:40]), g.IDs[60+10*i:60+10*i+3+i]...)
+		list = append(list, Sequence{IDs: ids, From: 40}, Sequence{IDs: ids, From: 30 + i})
+	}
+	pieces, ids := []piece(nil), make([][]int32, len(list))
+	for i, s := range list {
+		ids[i] = s.IDs
+		pieces = e.cut(pieces, i, len(s.IDs), s.From)
+	}
+	if e.sharing(pieces, ids) == nil {
+		t.Fatal("most tokens are shared, but sharing says no")
+	}
+	got, err := e.Score(context.Background(), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range list {
+		want, err := e.Score(context.Background(), []Sequence{s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[i].Tokens != want[0].Tokens || len(got[i].Each) != want[0].Tokens {
+			t.Errorf("sequence %d: %d tokens, want %d", i, got[i].Tokens, want[0].Tokens)
+		}
+		for j, v := range want[0].Each {
+			if math.Abs(got[i].Each[j]-v) > 1e-4 {
+				t.Errorf("sequence %d, token %d: %.6f, want %.6f", i, j, got[i].Each[j], v)
+			}
+		}
+	}
+}
+
 // TestNextLogProbs must agree with Score, whatever the order of the prompts.
 func TestNextLogProbs(t *testing.T) {
 	g := readStories(t)

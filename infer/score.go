@@ -46,7 +46,9 @@ type piece struct {
 
 // Score scores sequences. They are packed into passes of about Options.BatchTokens tokens
 // without seeing each other; longer ones than the window are scored as Options.Window says. An
-// id beyond the vocabulary is an error that names the sequence.
+// id beyond the vocabulary is an error that names the sequence. Where most of the work would be
+// beginnings that sequences have in common (answers to one few-shot prompt), these are computed
+// once instead.
 func (e *Engine) Score(ctx context.Context, list []Sequence) ([]Score, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -60,6 +62,12 @@ func (e *Engine) Score(ctx context.Context, list []Sequence) ([]Score, error) {
 		pieces = e.cut(pieces, i, len(ids[i]), from)
 		scores[i].Tokens = max(0, len(ids[i])-from)
 		scores[i].Each = make([]float64, scores[i].Tokens)
+	}
+	if order := e.sharing(pieces, ids); order != nil {
+		if err := e.scoreShared(ctx, order, ids, scores); err != nil {
+			return nil, err
+		}
+		pieces = nil
 	}
 	// Longest first; passes then have little unevenness, and memory is seen at once.
 	slices.SortStableFunc(pieces, func(a, b piece) int { return cmp.Compare(b.end-b.start, a.end-a.start) })
@@ -150,6 +158,65 @@ func (e *Engine) scorePass(pieces []piece, ids [][]int32, scores []Score) error 
 			scores[p.seq].Each[i-first] = nll[at+i-p.start-1]
 		}
 		at += p.end - p.start
+	}
+	return nil
+}
+
+// sharing returns the pieces in an order in which neighbours share beginnings, if at least
+// half of all tokens need not be computed then and a cache for the longest fits; else nil. Only
+// whole sequences count.
+func (e *Engine) sharing(pieces []piece, ids [][]int32) []piece {
+	order := slices.Clone(pieces)
+	slices.SortFunc(order, func(a, b piece) int { return slices.Compare(ids[a.seq], ids[b.seq]) })
+	all, shared := 0, 0
+	for i, p := range order {
+		if p.start > 0 || p.end < len(ids[p.seq]) || 4*int64(e.model.Config.CacheFloats(1, p.end)) > e.opts.CacheBytes {
+			return nil
+		}
+		all += p.end
+		if i > 0 {
+			shared += min(commonPrefix(ids[order[i-1].seq], ids[p.seq]), p.from-1)
+		}
+	}
+	if 2*shared < all {
+		return nil
+	}
+	return order
+}
+
+// scoreShared scores whole sequences one after another over a cache that keeps the beginning
+// that each shares with the one before it.
+func (e *Engine) scoreShared(ctx context.Context, order []piece, ids [][]int32, scores []Score) error {
+	capacity := 0
+	for _, p := range order {
+		capacity = max(capacity, p.end)
+	}
+	r, d := &e.reading, e.model.Config.HiddenSize
+	if err := r.prepare(e.model, 1, capacity, e.opts.CacheBytes); err != nil {
+		return err
+	}
+	for _, p := range order {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		text := ids[p.seq]
+		n := min(commonPrefix(r.known[0], text), p.from-1)
+		r.hold(0, 0, n, text)
+		for n < p.end-1 { // the last token predicts nothing
+			next := min(n+e.opts.BatchTokens, p.end-1)
+			h, err := e.model.Extend(r.cache, []model.Span{{Slot: 0, IDs: text[n:next]}})
+			if err != nil {
+				return err
+			}
+			r.known[0] = append(r.known[0], text[n:next]...)
+			if first := max(n, p.from-1); first < next {
+				each := scores[p.seq].Each[first+1-p.from : next+1-p.from]
+				if err := e.model.NLL(each, h[(first-n)*d:], text[first+1:next+1]); err != nil {
+					return err
+				}
+			}
+			n = next
+		}
 	}
 	return nil
 }

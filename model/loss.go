@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// logitBudget is how many logits exist at a time (64 MiB): logits of B·T x V never do.
-const logitBudget = 1 << 24
+// logitBudget is how many logits exist at a time (128 MiB): logits of B·T x V never do. With
+// fewer, a head of 128k rows is packed too often for what is multiplied with it.
+const logitBudget = 1 << 25
 
 // lossChunk is how many of n rows get their logits at a time.
 func (m *Model) lossChunk(n int) int {
