@@ -61,7 +61,7 @@ func pairs(ctx context.Context, op *embedding.Operator, s matrix, g []matrix, ro
 				for t := range g {
 					gather(b.g[t], g[t].View, at, b.rows)
 				}
-				if touched += b.rows * dim * s.DType.Size(); touched > keptBytes {
+				if touched += touch(op, at, b.rows, dim*s.DType.Size()); touched > keptBytes {
 					touched = 0
 					releaseAll(append(g[:len(g):len(g)], s))
 				}
@@ -77,6 +77,24 @@ func pairs(ctx context.Context, op *embedding.Operator, s matrix, g []matrix, ro
 		}
 		return ctx.Err()
 	}
+}
+
+// faultBytes is what the system maps around a page that is touched.
+const faultBytes = 64 << 10
+
+// touch estimates the bytes that become resident when rows of an operator are read.
+func touch(op *embedding.Operator, from, n, rowBytes int) int {
+	total, last := 0, int32(-2)
+	for row := from; row < from+n; row++ {
+		for _, id := range op.IDs(row) {
+			if id != last+1 && id != last {
+				total += faultBytes
+			}
+			total += rowBytes
+			last = id
+		}
+	}
+	return total
 }
 
 type block struct {

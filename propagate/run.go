@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -174,6 +175,9 @@ func parseOccurrences(path string, data []byte) (map[int32]map[int32]float64, er
 // not at all. Memory is O(hidden²) for each target; rows are streamed.
 func Run(ctx context.Context, opts Options) (*Result, error) {
 	began, cpu := time.Now(), cpuSeconds()
+	// The heap is a few dim² matrices: with the usual 100% it may become twice as large
+	// before anything is collected, and there is little to scan.
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	r, err := prepare(ctx, &opts)
 	if err != nil {
 		return nil, err
