@@ -213,6 +213,7 @@ func (t *Tokenizer) encode(w *worker, text string, plainSpecial bool) {
 		n := newNormalized(text[p.start:p.end], p.start, track)
 		if t.normalizer != nil {
 			t.normalizer.normalize(n)
+			n.anchor()
 		}
 		if t.afterNormalizer.starts == 0 {
 			t.encodeSection(w, n)

@@ -60,6 +60,14 @@ func (n *normalized) slice(start, end int) normalized {
 	return s
 }
 
+// anchor moves the origin to what the first byte came from: a normalizer may have
+// dropped what stood before.
+func (n *normalized) anchor() {
+	if len(n.align) > 0 {
+		n.origin = n.align[0].start
+	}
+}
+
 // source returns where the bytes [start, end) of n.text lie in the caller's text.
 func (n *normalized) source(start, end int) span {
 	switch {
