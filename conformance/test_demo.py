@@ -8,12 +8,20 @@ import torch
 from conftest import TEXTS
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
 VOCABULARIES = ["bpe", "unigram", "extension", "optimization"]
 METHODS = ["swap", "overlap", "conversion"]
 MODULES = ["model.embed_tokens.weight", "lm_head.weight"]
-CHAR_TO_BYTE = {c: b for b, c in bytes_to_unicode().items()}
+
+
+def byte_alphabet():
+    """GPT-2's letters for the 256 bytes."""
+    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in own]
+    return {**{chr(b): b for b in own}, **{chr(256 + i): b for i, b in enumerate(rest)}}
+
+
+CHAR_TO_BYTE = byte_alphabet()
 
 
 def rows(folder, name):
@@ -25,8 +33,8 @@ def specials(tokenizer):
     return {i for i, t in tokenizer.get_added_tokens_decoder().items()}
 
 
-def piece_bytes(tokenizer):
-    """id -> (bytes, is a byte-fallback piece) of every piece that is text."""
+def piece_bytes(tokenizer, fallback=True):
+    """id -> bytes of every piece that is text, and of the byte-fallback pieces if they are wanted."""
     model = json.loads(tokenizer.to_str())["model"]
     added = specials(tokenizer)
     out = {}
@@ -35,7 +43,8 @@ def piece_bytes(tokenizer):
             continue
         if model["type"] == "Unigram":
             if len(piece) == 6 and piece.startswith("<0x"):
-                out[i] = bytes([int(piece[3:5], 16)])
+                if fallback:
+                    out[i] = bytes([int(piece[3:5], 16)])
             else:
                 out[i] = piece.replace("▁", " ").encode()
         else:
@@ -44,7 +53,7 @@ def piece_bytes(tokenizer):
 
 
 def subtokens(old, new):
-    """new id -> old ids: the same bytes, else what the old merges make of the bytes."""
+    """new id -> old ids: the same bytes, else what the old merges make of the bytes; special tokens by name."""
     old_bytes, new_bytes = piece_bytes(old), piece_bytes(new)
     same = {b: i for i, b in sorted(old_bytes.items(), reverse=True)}
     letter = {b: c for c, b in CHAR_TO_BYTE.items()}
@@ -54,6 +63,9 @@ def subtokens(old, new):
             out[i] = [same[b]]
         else:
             out[i] = [t.id for t in old.model.tokenize("".join(letter[x] for x in b))]
+    for i, token in new.get_added_tokens_decoder().items():
+        if old.token_to_id(token.content) is not None:
+            out[i] = [old.token_to_id(token.content)]
     return out
 
 
@@ -77,10 +89,9 @@ def test_rows_equal_numpy(demo, vocabulary, method):
     old = AutoTokenizer.from_pretrained(models / "base").backend_tokenizer
     new = AutoTokenizer.from_pretrained(models / "donors" / vocabulary).backend_tokenizer
     lists = subtokens(old, new)
-    text_ids = [k for k in lists]
-    old_bytes, new_bytes = piece_bytes(old), piece_bytes(new)
-    both = set(new_bytes.values())
-    lists["shared"] = {i for i, b in old_bytes.items() if b in both}
+    text_ids = list(piece_bytes(new))
+    both = set(piece_bytes(new, fallback=False).values())  # a fallback piece is shared with its like only
+    lists["shared"] = {i for i, b in piece_bytes(old).items() if b in both} | {v[0] for k, v in lists.items() if k in specials(new)}
     for module in MODULES:
         s, g, d = (rows(models / m, module).double().numpy() for m in ("base", "instruct", f"donors/{vocabulary}"))
         want = d @ projection(method, s, g, lists, d.shape[1])
