@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -170,6 +171,8 @@ func (d *Definition) readPiece(f protoField) error {
 	case err != nil:
 	case p.Text == "":
 		err = errors.New("empty")
+	case strings.IndexByte(p.Text, 0) >= 0:
+		err = fmt.Errorf("%q has a NUL", p.Text)
 	case len(p.Text) > maxPieceBytes:
 		err = fmt.Errorf("%d bytes, at most %d", len(p.Text), maxPieceBytes)
 	case math.IsNaN(p.Score) || math.IsInf(p.Score, 0):

@@ -136,6 +136,7 @@ func TestReadSentencePieceRefuses(t *testing.T) {
 		{"infinity", unk().piece("a", float32(math.Inf(-1)), 1).data, "is not finite"},
 		{"twice", unk().piece("a", 0, 1).piece("a", 0, 1).data, `pieces 1 and 2 are both "a"`},
 		{"empty piece", unk().piece("", 0, 1).data, "piece 1: empty"},
+		{"NUL", unk().piece("a\x00b", 0, 1).data, `piece 1: "a\x00b" has a NUL`},
 		{"long piece", unk().piece(big, 0, 1).data, "1025 bytes, at most 1024"},
 		{"no UTF-8", unk().piece("\xff", 0, 1).data, "is not UTF-8"},
 		{"type", unk().piece("a", 0, 7).data, "type 7, want 1 to 6"},
