@@ -86,8 +86,12 @@ func bitsPerByte(ctx context.Context, m *infer.Engine, texts []string) (float64,
 }
 
 // Logits implements propagate.Engine: log-probabilities of all next tokens, which
-// are the logits but for a constant.
+// are the logits but for a constant. The model is loaded anew each time, so that two
+// calls compare two loads.
 func (e *engine) Logits(ctx context.Context, dir string, ids []int32) ([]float32, error) {
+	if err := e.close(); err != nil {
+		return nil, err
+	}
 	m, err := e.get(dir)
 	if err != nil {
 		return nil, err
