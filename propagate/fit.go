@@ -227,7 +227,7 @@ func (f *fitter) solve(ctx context.Context, m Method, n *linalg.NormalEquations,
 	}
 	out, err := n.Solve(f.unit)
 	if errors.Is(err, linalg.ErrUnresolved) {
-		return linalg.Fit(ctx, f.blas, f.source.Cols(), len(f.targets), f.unit, pairs(ctx, op, f.source, f.targets, false))
+		return linalg.FitQR(ctx, f.blas, f.source.Cols(), len(f.targets), f.unit, pairs(ctx, op, f.source, f.targets, false))
 	}
 	return out, err
 }

@@ -3,7 +3,6 @@ package propagate
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math"
 	"path/filepath"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"lep/checkpoint"
 	"lep/internal/golden"
-	"lep/linalg"
 	"lep/tensor"
 	"lep/vocab"
 )
@@ -47,12 +45,7 @@ type expected struct {
 
 func openExpected(t *testing.T, dir, name string) expected {
 	t.Helper()
-	f, err := checkpoint.OpenFile(filepath.Join(dir, "expected", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return expected{t, f}
+	return expected{t, openFile(t, filepath.Join(dir, "expected", name))}
 }
 
 func (e expected) floats(name string) []float64 {
@@ -359,5 +352,12 @@ func TestFewerRowsThanTokens(t *testing.T) {
 	}
 }
 
-var _ = fmt.Sprint
-var _ linalg.BLAS
+func openFile(t *testing.T, path string) *checkpoint.File {
+	t.Helper()
+	f, err := checkpoint.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
