@@ -43,6 +43,13 @@ var allowed = map[string][]string{
 	"propagate": {"embedding", "vocab", "linalg", "checkpoint", "tokenizer", "tensor", "chat"},
 	"infer":     {"model", "checkpoint", "tokenizer", "chat", "linalg", "tensor"},
 
+	// Level 4
+	"eval/lemma":          {},
+	"eval/lemma/makedata": {"eval/lemma"},
+	"eval/metric":         {"eval/lemma"},
+	"eval":                {"infer", "chat", "chat/jinja", "corpus", "tokenizer", "eval/metric"},
+	"eval/darumeru":       {"eval", "eval/metric", "corpus", "chat"},
+
 	// Level 7
 	"internal/pocket": {"tensor", "checkpoint"},
 	"internal/cli":    {"*"},
