@@ -17,10 +17,7 @@ func (d *Dictionary) Normal(word string) string {
 	if utf8.RuneCountInString(word) > maxLetters {
 		return word
 	}
-	if parses := d.parse(word); len(parses) > 0 {
-		return parses[0].normal
-	}
-	return word
+	return d.parse(word)[0].normal
 }
 
 // parse is one reading of a word. paradigm is -1 for words that are no dictionary words.
@@ -55,6 +52,9 @@ func (d *Dictionary) parse(word string) []parse {
 	}
 	if len(list) == 0 {
 		list = append(d.byUnknownPrefix(word, seen), d.byEnding(word, seen)...)
+	}
+	if len(list) == 0 { // an unknown word, which counts as a reading behind a known prefix
+		return []parse{{word: word, tag: newTag("UNKN"), normal: word, paradigm: -1}}
 	}
 	return d.byProbability(word, list)
 }
