@@ -46,6 +46,8 @@ func TestRegex(t *testing.T) {
 		{`x{2}?y`, "xxy y", []string{"xxy", "y"}, "{n}? is optional, not lazy"},
 		{`x{,y`, "x{,y", []string{"x{,y"}, "no interval: the brace is itself"},
 		{`a+?`, "aa", []string{"a", "a"}, ""},
+		{`\w+`, "½a²_٣x-Ⅷ\u200c", []string{"½a²_٣x", "Ⅷ"}, "Oniguruma counts the raised and broken numbers of Latin-1"},
+		{`\d|\p{P}|\p{S}|\p{Lm}|\p{Alpha}`, "\U00010D40\u1b4e\u2427\U00016D40\u0363\u0300", []string{"\U00010D40", "\u1b4e", "\u2427", "\U00016D40", "\u0363"}, "Unicode 16"},
 		{`\bмир\b`, "мир мира", []string{"мир"}, ""},
 		{`\p{Script_X}|a`, "", nil, "unknown"},
 		{`(a|b)*c(?#comment)`, "abac", []string{"abac"}, ""},

@@ -187,7 +187,7 @@ func (p *regexParser) escapedSet() (runeSet, rune, error) {
 	case 'w':
 		set = onigWord
 	case 'd':
-		set = func(r rune) bool { return unicode.Is(unicode.Nd, r) }
+		set = isDigit
 	case 'h':
 		set = func(r rune) bool { return unicode.Is(unicode.ASCII_Hex_Digit, r) }
 	case 'p':
@@ -243,86 +243,4 @@ func (p *regexParser) escapedRune(c rune) (rune, error) {
 		return 0, fmt.Errorf("\\%c is not supported", c)
 	}
 	return c, nil
-}
-
-// onigWord is Oniguruma's \w: Alphabetic, marks, decimal digits, connectors.
-func onigWord(r rune) bool { return isWord(r) && r != 0x200C && r != 0x200D }
-
-// property returns the set of \p{name}: a general category, a script, or one of
-// the names of POSIX classes. Case, spaces, '-' and '_' do not matter.
-func property(name string) (runeSet, error) {
-	plain, not := strings.CutPrefix(name, "^")
-	plain = plainName(plain)
-	set := namedSet(plain)
-	if set == nil {
-		return nil, fmt.Errorf("unknown property %q", name)
-	}
-	if not {
-		set = set.negated()
-	}
-	return set, nil
-}
-
-func plainName(s string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s))
-}
-
-func namedSet(name string) runeSet {
-	switch name {
-	case "l", "letter":
-		return isLetter
-	case "n", "number":
-		return isNumber
-	case "m", "mark", "combiningmark":
-		return isMark
-	case "lu", "uppercaseletter":
-		return func(r rune) bool { return classOf(r)&classUpper != 0 && !unicode.Is(unicode.Lt, r) }
-	case "ll", "lowercaseletter":
-		return func(r rune) bool { return classOf(r)&classLower != 0 }
-	case "lo", "otherletter":
-		return func(r rune) bool {
-			return classOf(r)&(classLetter|classUpper|classLower) == classLetter && !unicode.Is(unicode.Lm, r)
-		}
-	case "any":
-		return func(rune) bool { return true }
-	case "ascii":
-		return func(r rune) bool { return r < utf8.RuneSelf }
-	case "space", "whitespace":
-		return isSpace
-	case "word":
-		return onigWord
-	case "alpha", "alphabetic":
-		return func(r rune) bool {
-			return isLetter(r) || unicode.In(r, unicode.Nl, unicode.Other_Alphabetic)
-		}
-	case "alnum":
-		return func(r rune) bool {
-			return isLetter(r) || unicode.In(r, unicode.Nl, unicode.Nd, unicode.Other_Alphabetic)
-		}
-	case "digit":
-		return func(r rune) bool { return unicode.Is(unicode.Nd, r) }
-	case "xdigit":
-		return func(r rune) bool { return unicode.Is(unicode.ASCII_Hex_Digit, r) }
-	case "upper", "uppercase":
-		return func(r rune) bool { return unicode.In(r, unicode.Lu, unicode.Other_Uppercase) || inRanges(newUpper, r) }
-	case "lower", "lowercase":
-		return func(r rune) bool { return unicode.In(r, unicode.Ll, unicode.Other_Lowercase) || inRanges(newLower, r) }
-	case "punct", "punctuation":
-		return unicode.IsPunct
-	case "cntrl":
-		return unicode.IsControl
-	}
-	for _, tables := range []map[string]*unicode.RangeTable{unicode.Categories, unicode.Scripts, unicode.Properties} {
-		for key, table := range tables {
-			if plainName(key) == name {
-				return func(r rune) bool { return unicode.Is(table, r) }
-			}
-		}
-	}
-	for alias, category := range unicode.CategoryAliases {
-		if plainName(alias) == name {
-			return func(r rune) bool { return unicode.Is(unicode.Categories[category], r) }
-		}
-	}
-	return nil
 }
