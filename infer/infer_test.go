@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"lep/internal/golden"
 	"lep/internal/testmodel"
@@ -395,5 +399,70 @@ func TestPocketBitsPerByte(t *testing.T) {
 				t.Errorf("%s, %s: %.5f bits per byte over %d bytes, want %.5f", name, lang, got, bytes, want)
 			}
 		}
+	}
+}
+
+// TestGenerationConfig reads what published folders write, and refuses what cannot be meant.
+func TestGenerationConfig(t *testing.T) {
+	src := testmodel.New(t, "llama", 1, tensor.F32, nil) // config.json: bos 1, eos 2
+	for _, tt := range []struct {
+		name, file string
+		want       Generation
+		wrong      string
+	}{
+		{"none", "", Generation{EOS: []int32{2}, BOS: []int32{1}}, ""},
+		{"list of eos wins", `{"eos_token_id": [3, 4]}`, Generation{EOS: []int32{3, 4}, BOS: []int32{1}}, ""},
+		{"sampling without do_sample", `{"temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.1}`,
+			Generation{EOS: []int32{2}, BOS: []int32{1}, Sampling: model.Sampling{RepetitionPenalty: 1.1}}, ""},
+		{"sampling", `{"do_sample": true, "temperature": 0.6, "top_p": 0.9}`,
+			Generation{EOS: []int32{2}, BOS: []int32{1}, Sampling: model.Sampling{Temperature: 0.6, TopP: 0.9, TopK: 50}}, ""},
+		{"nulls", `{"eos_token_id": null, "top_k": null}`, Generation{EOS: []int32{2}, BOS: []int32{1}}, ""},
+		{"eos beyond the vocabulary", `{"eos_token_id": [2, 48]}`, Generation{}, "eos_token_id or bos_token_id is 48, want 0 to 47 (vocab_size 48)"},
+		{"range", `{"do_sample": true, "top_p": 2}`, Generation{}, "generation_config.json: top_p is 2, want 0 to 1"},
+		{"type", `{"temperature": "hot"}`, Generation{}, "generation_config.json:"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := src.Folder(t)
+			if tt.file != "" {
+				if err := os.WriteFile(filepath.Join(dir, "generation_config.json"), []byte(tt.file), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e, err := Open(dir, testOptions())
+			if tt.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wrong) {
+					t.Errorf("error %v, want %q", err, tt.wrong)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			if diff := cmp.Diff(tt.want, e.Generation()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOptionsValidate(t *testing.T) {
+	for _, tt := range []struct {
+		change func(*Options)
+		want   string
+	}{
+		{func(o *Options) { o.Slots = 0 }, "slots is 0"}, {func(o *Options) { o.Window = 1 }, "window is 1"},
+		{func(o *Options) { o.BatchTokens = 1 }, "batch_tokens is 1"}, {func(o *Options) { o.Threads = -1 }, "threads is -1"},
+		{func(o *Options) { o.CacheBytes = 0 }, "cache_bytes is 0"}, {func(*Options) {}, ""},
+	} {
+		o := DefaultOptions()
+		tt.change(&o)
+		if err := o.Validate(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("error %v, want %q", err, tt.want)
+		}
+	}
+	e := openTest(t, testmodel.New(t, "llama", 1, tensor.F32, nil).Folder(t), func(o *Options) { o.CacheBytes = 1000 })
+	if _, err := e.Generate(context.Background(), []Request{{IDs: []int32{1}, MaxNewTokens: 100}}); err == nil || !strings.Contains(err.Error(), "prompt 1: keys and values of 101 tokens take") {
+		t.Errorf("a cache that does not fit: %v", err)
 	}
 }

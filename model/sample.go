@@ -43,6 +43,7 @@ type Sampler struct {
 	Sampling
 	random *rand.Rand
 	order  []int32
+	heap   []float32
 	probs  []float64
 	seen   map[int32]struct{}
 }
@@ -143,10 +144,21 @@ func (s *Sampler) filter(logits []float32) {
 	}
 }
 
-// topK keeps the k largest logits and all that equal the k-th.
+// topK keeps the k largest logits and all that equal the k-th. The k largest so far stand in
+// a heap with the smallest on top, which most logits of a large vocabulary do not pass.
 func (s *Sampler) topK(logits []float32) {
-	s.sortAscending(logits)
-	cut := logits[s.order[len(s.order)-s.TopK]]
+	s.heap = grow(s.heap, s.TopK)
+	copy(s.heap, logits)
+	for i := s.TopK/2 - 1; i >= 0; i-- {
+		siftDown(s.heap, i)
+	}
+	for _, v := range logits[s.TopK:] {
+		if v > s.heap[0] {
+			s.heap[0] = v
+			siftDown(s.heap, 0)
+		}
+	}
+	cut := s.heap[0]
 	for i, v := range logits {
 		if v < cut {
 			logits[i] = negativeInfinity
@@ -154,15 +166,47 @@ func (s *Sampler) topK(logits []float32) {
 	}
 }
 
+// siftDown restores the order of a heap with its smallest element on top, below place i.
+func siftDown(heap []float32, i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(heap) {
+			return
+		}
+		if child+1 < len(heap) && heap[child+1] < heap[child] {
+			child++
+		}
+		if heap[i] <= heap[child] {
+			return
+		}
+		heap[i], heap[child] = heap[child], heap[i]
+		i = child
+	}
+}
+
 // topP drops tokens from the small end while their running sum is at most 1 - p (Holtzman et
-// al. 2020), never the last one.
+// al. 2020), never the last one. Tokens below (1-p)/V are below it all together, so that only
+// the others need an order: by logit, equal ones by id.
 func (s *Sampler) topP(logits []float32) {
-	s.sortAscending(logits)
 	s.softmax(logits)
-	sum := 0.0
+	s.order = s.order[:0]
+	sum, small := 0.0, (1-s.TopP)/float64(len(logits))
+	for i, p := range s.probs {
+		if p < small {
+			sum += p
+			logits[i] = negativeInfinity
+		} else {
+			s.order = append(s.order, int32(i))
+		}
+	}
+	slices.SortFunc(s.order, func(a, b int32) int {
+		if c := cmp.Compare(logits[a], logits[b]); c != 0 {
+			return c
+		}
+		return int(a - b)
+	})
 	for _, i := range s.order[:len(s.order)-1] {
-		sum += s.probs[i]
-		if sum > 1-s.TopP {
+		if sum += s.probs[i]; sum > 1-s.TopP {
 			break
 		}
 		logits[i] = negativeInfinity
@@ -178,20 +222,6 @@ func (s *Sampler) minP(logits []float32) {
 			logits[i] = negativeInfinity
 		}
 	}
-}
-
-// sortAscending fills order with the ids from the smallest logit to the largest; equal ones by id.
-func (s *Sampler) sortAscending(logits []float32) {
-	s.order = grow(s.order, len(logits))
-	for i := range s.order {
-		s.order[i] = int32(i)
-	}
-	slices.SortFunc(s.order, func(a, b int32) int {
-		if c := cmp.Compare(logits[a], logits[b]); c != 0 {
-			return c
-		}
-		return int(a - b)
-	})
 }
 
 func (s *Sampler) softmax(logits []float32) {

@@ -120,6 +120,57 @@ func survivors(x []float32) int {
 	return n
 }
 
+// TestFiltersAgainstDefinition compares top_k and top_p with plain definitions over a sorted
+// copy, on rows with many equal logits and on flat and peaked ones.
+func TestFiltersAgainstDefinition(t *testing.T) {
+	for seed := range uint64(40) {
+		n := 1 + int(seed)*7
+		logits := randoms(seed, n, []float64{0.1, 1, 8}[seed%3])
+		if seed%2 == 0 {
+			for i := range logits {
+				logits[i] = float32(math.Round(float64(logits[i])))
+			}
+		}
+		sorted := slices.Clone(logits)
+		slices.Sort(sorted)
+		for _, k := range []int{1, 2, 5, 50} {
+			if k >= n {
+				continue
+			}
+			got := slices.Clone(logits)
+			s := NewSampler(Sampling{TopK: k}, 0)
+			s.topK(got)
+			for i, v := range logits {
+				if kept := !math.IsInf(float64(got[i]), -1); kept != (v >= sorted[n-k]) {
+					t.Errorf("top_k %d of %d: token with logit %g kept: %v (the k-th is %g)", k, n, v, kept, sorted[n-k])
+				}
+			}
+		}
+		for _, p := range []float64{0.1, 0.5, 0.9, 0.999} {
+			got := slices.Clone(logits)
+			s := NewSampler(Sampling{TopP: p}, 0)
+			s.topP(got)
+			s.softmax(sorted)
+			want, sum := n, 0.0
+			for _, q := range s.probs[:n-1] {
+				if sum += q; sum > 1-p {
+					break
+				}
+				want--
+			}
+			kept := 0
+			for _, v := range got {
+				if !math.IsInf(float64(v), -1) {
+					kept++
+				}
+			}
+			if kept != want {
+				t.Errorf("top_p %g of %d: %d tokens kept, want %d", p, n, kept, want)
+			}
+		}
+	}
+}
+
 func TestSamplerDraws(t *testing.T) {
 	s := NewSampler(Sampling{Temperature: 1}, 7)
 	want := []float64{0.5, 0.3, 0.2}

@@ -77,7 +77,7 @@ func settings(modelType string, keys map[string]any) map[string]any {
 		config["use_sliding_window"], config["sliding_window"], config["max_window_layers"] = true, 6, 1
 	case "gemma2":
 		config["sliding_window"], config["query_pre_attn_scalar"], config["tie_word_embeddings"] = 6, 16, true
-		config["attn_logit_softcapping"], config["final_logit_softcapping"] = 2.0, 3.0
+		config["attn_logit_softcapping"], config["final_logit_softcapping"] = 2.5, 3.5
 		delete(config, "hidden_act")
 		config["hidden_activation"] = "gelu_pytorch_tanh"
 	}
