@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"lep/corpus"
-	"lep/internal/atomic"
 	"lep/tokenizer"
 	"lep/vocab/scenario"
 )
@@ -97,7 +96,11 @@ template are kept, with new ids.`,
 		Example: "  lep vocab replace --base mistralai/Mistral-7B-v0.1 --with ./russian --out replaced",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			base, with, err := s.open()
+			base, err := openVocabulary(s.base)
+			if err != nil {
+				return err
+			}
+			with, err := openVocabulary(s.add)
 			if err != nil {
 				return err
 			}
@@ -188,11 +191,11 @@ func openVocabulary(path string) (*openedVocabulary, error) {
 	}
 	v := &openedVocabulary{path: path, def: t.Definition().Clone(), config: t.Config()}
 	raw, err := os.ReadFile(filepath.Join(path, "tokenizer.model"))
-	if err != nil || v.def.SentencePiece != nil || v.def.Model.Type != tokenizer.BPE {
+	if err != nil || v.def.SentencePiece != nil {
 		return v, nil
 	}
 	native, err := tokenizer.ReadSentencePiece(raw)
-	if err != nil || len(native.Model.Pieces) != len(v.def.Model.Pieces) {
+	if err != nil || native.Model.Type != v.def.Model.Type || len(native.Model.Pieces) != len(v.def.Model.Pieces) {
 		return v, nil // another format (tiktoken), or another tokenizer: tokenizer.json is the authority
 	}
 	for i, p := range native.Model.Pieces {
@@ -237,12 +240,9 @@ func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *opened
 	if err != nil {
 		return err
 	}
-	err = a.writeDir(s.out, func(dir string) error {
-		config := r.Config(base.config)
-		if sum.Notes, err = tokenizer.WriteFolder(dir, r.Definition, config); err != nil {
-			return err
-		}
-		return atomic.WriteFile(filepath.Join(dir, scenario.FileName), side, true)
+	err = a.writeDir(s.out, func(dir string) (err error) {
+		sum.Notes, err = writeVocabulary(dir, r.Definition, r.Config(base.config), rankFile(base.path), side)
+		return err
 	})
 	if err != nil {
 		return err

@@ -264,6 +264,10 @@ func hasAllSplits(d *tokenizer.Definition) bool {
 
 type pair struct{ left, right int32 }
 
+func comparePairs(a, b pair) int {
+	return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.right, b.right))
+}
+
 // splits lists the ways to cut a text into two pieces, by the length of the left one.
 func (t *table) splits(text string) []pair {
 	var out []pair
@@ -320,9 +324,7 @@ func appendLearned(d *tokenizer.Definition, learned []learnedMerge, allSplits bo
 			continue
 		}
 		splits := t.splits(p.Text)
-		slices.SortFunc(splits, func(a, b pair) int {
-			return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.right, b.right))
-		})
+		slices.SortFunc(splits, comparePairs)
 		for _, s := range splits {
 			push(s, p.ID)
 		}

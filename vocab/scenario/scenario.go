@@ -15,6 +15,7 @@ const (
 	Extension    Name = "extend"
 	Replacement  Name = "replace"
 	Optimization Name = "optimize"
+	Training     Name = "train" // a new vocabulary for no model in particular
 )
 
 // Result is a new vocabulary and where its tokens come from.

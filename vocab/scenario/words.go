@@ -177,6 +177,10 @@ func cutBefore(tok *tokenizer.Tokenizer, text, spelled string) string {
 	return ""
 }
 
+// FindUnreachable encodes the own text of every new token of a result and lists those that
+// come out otherwise.
+func (r *Result) FindUnreachable() ([]Unreachable, error) { return unreachable(r.Definition, r.OldIDs) }
+
 // unreachable encodes every new token's own text and lists those that come out
 // otherwise.
 func unreachable(d *tokenizer.Definition, oldIDs []int32) ([]Unreachable, error) {
@@ -190,8 +194,8 @@ func unreachable(d *tokenizer.Definition, oldIDs []int32) ([]Unreachable, error)
 			continue
 		}
 		b, kind := tok.Bytes(p.ID)
-		if kind != tokenizer.Text {
-			continue
+		if kind != tokenizer.Text || len(b) == 1 && tok.ByteLevel() {
+			continue // bytes are there for texts without a token
 		}
 		if !utf8.Valid(b) {
 			out = append(out, Unreachable{p.Text, "not whole characters: only reached inside another token's text"})
