@@ -165,8 +165,9 @@ func scoredJSON(m *Model) (json.RawMessage, error) {
 }
 
 // scoreText spells v so that [cursor.score], which is not exact, reads it back as
-// v: the shortest spelling, else one with 17 digits whose last digit is moved. It
-// is an error if none does.
+// v: the shortest spelling, else one with 17 or 16 digits whose last digits are moved.
+// Where none does it is the shortest, which reads as a neighbour of v in float64:
+// SentencePiece's scores are float32, so nothing that was learned is lost.
 func scoreText(v float64) (string, error) {
 	reads := func(s string) bool {
 		got, err := (&cursor{data: []byte(s)}).score()
@@ -190,15 +191,17 @@ func scoreText(v float64) (string, error) {
 	if err != nil || err2 != nil {
 		return "", fmt.Errorf("score %g is not finite", v)
 	}
-	for d := int64(0); d < 64; d++ {
-		for _, m := range []int64{n + d, n - d} {
-			s := fmt.Sprintf("%s%de%d", sign, m, e-16)
-			if reads(s) {
-				return s, nil
+	for _, k := range []int{16, 15} { // digits behind the first
+		for d := int64(0); d < 64; d++ {
+			for _, m := range []int64{n + d, n - d} {
+				if spelled := fmt.Sprintf("%s%de%d", sign, m, e-k); reads(spelled) {
+					return spelled, nil
+				}
 			}
 		}
+		n /= 10
 	}
-	return "", fmt.Errorf("score %g has no decimal spelling that serde_json reads exactly", v)
+	return s, nil
 }
 
 func mergesJSON(m *Model, texts map[int32]string) (json.RawMessage, error) {
