@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 
 	// Level 3
 	"propagate": {"embedding", "vocab", "linalg", "checkpoint", "tokenizer", "tensor", "chat"},
+	"train":     {"model", "corpus", "chat", "checkpoint", "tokenizer", "tensor", "linalg"},
 	"infer":     {"model", "checkpoint", "tokenizer", "chat", "linalg", "tensor"},
 
 	// Level 4

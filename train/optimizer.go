@@ -1,0 +1,215 @@
+package train
+
+import (
+	"math"
+
+	"lep/model"
+)
+
+// segment is a contiguous part of a parameter that is updated: all of it, or some rows.
+type segment struct {
+	param      int // index among the model's trained parameters
+	p, g, m, v []float32
+	embedding  bool // has embedding_lr
+	decay      bool
+}
+
+// optimizer updates parameters in place and holds their moments. Work is cut into chunks
+// of fixed size and sums are added in their order: the number of threads changes no bit.
+type optimizer struct {
+	opts        *Options
+	segments    []segment
+	chunks      []chunk
+	m, v        []float32 // arenas of the moments, in the order of the segments
+	partial     []float64 // sums of squares by chunk
+	crew        *crew
+	partly      bool // some gradients are of rows that stay
+	t           int  // updates done
+	now         update
+	norm, apply func(i int)
+}
+
+// chunk is a part of a segment that one worker does at a time.
+type chunk struct{ segment, from, to int }
+
+const chunkSize = 1 << 15
+
+// update is what all chunks of one step share.
+type update struct {
+	coef            float32 // of clipping
+	lr, embeddingLR float64
+	correct         float64 // 1 - beta1^t
+	root            float64 // sqrt(1 - beta2^t)
+}
+
+// newOptimizer prepares the moments. Decay is for tensors of two dimensions only: neither
+// norms nor biases are drawn to zero. Of the embeddings, only the rows in rows are updated;
+// nil is all.
+func newOptimizer(params []model.Param, rows []rowRange, opts *Options, crew *crew) *optimizer {
+	o := &optimizer{opts: opts, crew: crew, partly: rows != nil}
+	total := 0
+	for i, p := range params {
+		s := segment{param: i, decay: len(p.Shape) == 2, embedding: p.Name == model.EmbedTokens || p.Name == model.LMHead}
+		cols := p.Shape[len(p.Shape)-1]
+		ranges := rows
+		if !s.embedding || rows == nil {
+			ranges = []rowRange{{0, len(p.Data) / cols}}
+		}
+		for _, r := range ranges {
+			s.p, s.g = p.Data[r.from*cols:r.to*cols], p.Grad[r.from*cols:r.to*cols]
+			for from := 0; from < len(s.p); from += chunkSize {
+				o.chunks = append(o.chunks, chunk{len(o.segments), from, min(from+chunkSize, len(s.p))})
+			}
+			o.segments = append(o.segments, s)
+			total += len(s.p)
+		}
+	}
+	if opts.Optimizer == AdamW || opts.Momentum > 0 {
+		o.m = make([]float32, total)
+	}
+	if opts.Optimizer == AdamW {
+		o.v = make([]float32, total)
+	}
+	at := 0
+	for i := range o.segments {
+		s := &o.segments[i]
+		n := len(s.p)
+		if o.m != nil {
+			s.m = o.m[at : at+n]
+		}
+		if o.v != nil {
+			s.v = o.v[at : at+n]
+		}
+		at += n
+	}
+	o.partial = make([]float64, len(o.chunks))
+	o.norm, o.apply = o.normChunk, o.applyChunk
+	return o
+}
+
+// stateFloats is how many float32 of moments an optimizer keeps for each trained element.
+func (o *Options) stateFloats() int64 {
+	switch {
+	case o.Optimizer == AdamW:
+		return 2
+	case o.Momentum > 0:
+		return 1
+	}
+	return 0
+}
+
+// elements counts what is updated.
+func (o *optimizer) elements() int {
+	n := 0
+	for _, s := range o.segments {
+		n += len(s.p)
+	}
+	return n
+}
+
+// gradNorm returns the L2 norm of all gradients together, summed in float64.
+func (o *optimizer) gradNorm() float64 {
+	o.crew.run(len(o.chunks), o.norm)
+	var sum float64
+	for _, v := range o.partial {
+		sum += v
+	}
+	return math.Sqrt(sum)
+}
+
+func (o *optimizer) normChunk(i int) {
+	c := o.chunks[i]
+	// Four sums hide the latency of the additions.
+	var a, b, c2, d float64
+	g := o.segments[c.segment].g[c.from:c.to]
+	for ; len(g) >= 4; g = g[4:] {
+		x, y, z, w := float64(g[0]), float64(g[1]), float64(g[2]), float64(g[3])
+		a, b, c2, d = a+x*x, b+y*y, c2+z*z, d+w*w
+	}
+	for _, x := range g {
+		a += float64(x) * float64(x)
+	}
+	o.partial[i] = (a + b) + (c2 + d)
+}
+
+// step clips the gradients to maxNorm (0: not at all) given their norm, moves the
+// parameters and sets the gradients to zero.
+func (o *optimizer) step(norm, lr, embeddingLR float64) {
+	o.t++
+	o.now = update{coef: float32(clipCoefficient(norm, o.opts.MaxGradNorm)), lr: lr, embeddingLR: embeddingLR,
+		correct: 1 - math.Pow(o.opts.AdamBeta1, float64(o.t)), root: math.Sqrt(1 - math.Pow(o.opts.AdamBeta2, float64(o.t)))}
+	o.crew.run(len(o.chunks), o.apply)
+}
+
+// clipCoefficient is what torch's clip_grad_norm_ multiplies the gradients by.
+func clipCoefficient(norm, limit float64) float64 {
+	if limit == 0 {
+		return 1
+	}
+	return min(1, limit/(norm+1e-6))
+}
+
+func (o *optimizer) applyChunk(i int) {
+	c := o.chunks[i]
+	s := &o.segments[c.segment]
+	lr, decay := o.now.lr, 0.0
+	if s.embedding {
+		lr = o.now.embeddingLR
+	}
+	if s.decay {
+		decay = o.opts.WeightDecay
+	}
+	p, g := s.p[c.from:c.to], s.g[c.from:c.to]
+	shrink := float32(1 - lr*decay)
+	switch {
+	case o.opts.Optimizer == AdamW:
+		k := adamWStep{shrink: shrink, coef: o.now.coef, beta1: float32(o.opts.AdamBeta1), rest1: float32(1 - o.opts.AdamBeta1),
+			beta2: float32(o.opts.AdamBeta2), rest2: float32(1 - o.opts.AdamBeta2),
+			size: float32(lr / o.now.correct), root: float32(1 / o.now.root), eps: float32(o.opts.AdamEpsilon)}
+		k.apply(p, g, s.m[c.from:c.to], s.v[c.from:c.to])
+	case s.m != nil:
+		sgdMomentum(p, g, s.m[c.from:c.to], shrink, o.now.coef, float32(o.opts.Momentum), float32(lr))
+	default:
+		sgd(p, g, shrink, o.now.coef, float32(lr))
+	}
+	clear(g)
+}
+
+// adamWStep holds the constants of one update (Loshchilov & Hutter 2019, algorithm 2):
+//
+//	g *= coef;  p *= 1 - lr·decay
+//	m = β1·m + (1-β1)·g;  v = β2·v + (1-β2)·g²
+//	p -= lr/(1-β1^t) · m / (sqrt(v)/sqrt(1-β2^t) + eps)
+type adamWStep struct {
+	shrink, coef, beta1, rest1, beta2, rest2, size, root, eps float32
+}
+
+func (k *adamWStep) apply(p, g, m, v []float32) {
+	n := len(p)
+	g, m, v = g[:n], m[:n], v[:n]
+	done := k.applyFast(p, g, m, v)
+	for i := done; i < n; i++ {
+		gi := g[i] * k.coef
+		mi := k.beta1*m[i] + k.rest1*gi
+		vi := k.beta2*v[i] + k.rest2*gi*gi
+		m[i], v[i] = mi, vi
+		p[i] = p[i]*k.shrink - k.size*mi/(float32(math.Sqrt(float64(vi)))*k.root+k.eps)
+	}
+}
+
+// sgdMomentum is torch.optim.SGD with momentum, the decay apart from the gradient as in
+// AdamW: m = μ·m + g; p = p·shrink - lr·m.
+func sgdMomentum(p, g, m []float32, shrink, coef, momentum, lr float32) {
+	g, m = g[:len(p)], m[:len(p)]
+	for i := range p {
+		m[i] = momentum*m[i] + coef*g[i]
+		p[i] = p[i]*shrink - lr*m[i]
+	}
+}
+
+func sgd(p, g []float32, shrink, coef, lr float32) {
+	g = g[:len(p)]
+	for i := range p {
+		p[i] = p[i]*shrink - lr*coef*g[i]
+	}
+}
