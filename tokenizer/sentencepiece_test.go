@@ -193,3 +193,77 @@ func FuzzReadSentencePiece(f *testing.F) {
 		}
 	})
 }
+
+// The modern layout is that of the reference's tokenizer.json for the tiny models.
+func TestModernLayout(t *testing.T) {
+	for _, name := range []string{"tiny-sp-bpe", "tiny-sp-unigram"} {
+		t.Run(name, func(t *testing.T) {
+			want, err := ReadJSON(golden.Read(t, modelPath(t, name, "tokenizer.json")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := readSPModel(t, name).HF(ModernLayout)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.SentencePiece != nil {
+				t.Error("the native part is still there")
+			}
+			for _, c := range []struct {
+				name      string
+				got, want []byte
+			}{
+				{"normalizer", got.Normalizer, want.Normalizer},
+				{"pre_tokenizer", got.PreTokenizer, want.PreTokenizer},
+				{"decoder", got.Decoder, want.Decoder},
+				{"post_processor", got.PostProcessor, want.PostProcessor},
+			} {
+				if got, want := compactJSON(t, c.got), compactJSON(t, c.want); got != want {
+					t.Errorf("%s:\n got %.300s\nwant %.300s", c.name, got, want)
+				}
+			}
+			if !slices.Equal(got.Model.Merges, want.Model.Merges) {
+				t.Error("other merges")
+			}
+		})
+	}
+}
+
+// What SentencePiece cannot say is refused by name.
+func TestSentencePieceModelRefuses(t *testing.T) {
+	model := func(edit func(*Definition)) *Definition {
+		d, err := ReadSentencePiece(new(protoModel).piece("<unk>", 0, 2).piece("ab", -1, 1).piece("abc", -2, 1).piece("a", -3, 1).
+			piece("b", -4, 1).piece("c", -5, 1).trainer(trainerModelType, 2).data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err = d.HF(LegacyLayout); err != nil {
+			t.Fatal(err)
+		}
+		edit(d)
+		return d
+	}
+	for _, tt := range []struct {
+		name string
+		edit func(*Definition)
+		want string
+	}{
+		{"nothing", func(*Definition) {}, ""},
+		{"pre-tokenizer", func(d *Definition) { d.PreTokenizer = []byte(`{"type":"Whitespace"}`) }, "there is a pre-tokenizer"},
+		{"normalizer", func(d *Definition) { d.Normalizer = []byte(`{"type":"NFC"}`) }, "not that of the Llama layout"},
+		{"gap", func(d *Definition) { d.Model.Pieces = slices.Delete(d.Model.Pieces, 2, 3) }, "gap"},
+		{"no unknown", func(d *Definition) { d.Model.UnkID = -1 }, "no unknown token"},
+		{"merges lost", func(d *Definition) { d.Model.Merges = d.Model.Merges[:1] }, "1 merges, but the pieces make 2"},
+		{"unreachable", func(d *Definition) {
+			d.Model.IgnoreMerges = true
+			d.Model.Pieces = append(d.Model.Pieces, Piece{ID: 6, Text: "xyz"})
+		}, `merges do not reach "xyz"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := model(tt.edit).SentencePieceModel()
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}

@@ -1,7 +1,9 @@
 package tokenizer
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"hash/crc32"
 	"math"
 	"slices"
 	"testing"
@@ -141,3 +143,40 @@ func TestSentencePieceDecodings(t *testing.T) {
 // short cuts what an error message shows.
 func short(s string) string   { return s[:min(len(s), 60)] }
 func few(ids []int32) []int32 { return ids[:min(len(ids), 60)] }
+
+// Whole books in one string, where the rounding of a Unigram's sums decides: the number of
+// ids and the CRC-32 of them as little-endian int32, from sentencepiece 0.2.3.
+func TestSentencePieceOnBooks(t *testing.T) {
+	for _, tt := range []struct {
+		model, lang string
+		n           int
+		sum         uint32
+	}{
+		{"darulm-32000-bpe", "ru", 45401, 0x37804f6e},
+		{"darulm-32000-bpe", "en", 86596, 0x4a794f96},
+		{"darulm-32000-unigram", "ru", 46376, 0x03fe6e6b},
+		{"darulm-32000-unigram", "en", 88027, 0x0ac9fc80},
+		{"mistral-v0.1", "ru", 72160, 0x1098133c},
+		{"mistral-v0.1", "en", 79426, 0xcd95053c},
+		{"tiny-sp-bpe", "ru", 68166, 0x2c5a6209},
+		{"tiny-sp-bpe", "en", 113963, 0x2402835f},
+		{"tiny-sp-unigram", "ru", 73306, 0xca741fb8},
+		{"tiny-sp-unigram", "en", 120762, 0x085fabed},
+		{"tiny-sp-unigram-bf", "ru", 72259, 0xafaf0f4e},
+		{"tiny-sp-unigram-bf", "en", 118399, 0x57313f21},
+		{"tiny-sp-unigram-suffix", "ru", 78461, 0xf839ca2c},
+		{"tiny-sp-unigram-suffix", "en", 130633, 0x8fc398e8},
+	} {
+		t.Run(tt.model+"/"+tt.lang, func(t *testing.T) {
+			text := string(golden.Read(t, golden.Shared(t, "reference", "tokenizers", "train", tt.lang+"_heldout.txt.gz")))
+			ids := openSPModel(t, tt.model).appendIDs(nil, text)
+			var raw []byte
+			for _, id := range ids {
+				raw = binary.LittleEndian.AppendUint32(raw, uint32(id))
+			}
+			if sum := crc32.ChecksumIEEE(raw); len(ids) != tt.n || sum != tt.sum {
+				t.Errorf("%d ids with CRC %08x, want %d with %08x", len(ids), sum, tt.n, tt.sum)
+			}
+		})
+	}
+}
