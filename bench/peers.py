@@ -29,8 +29,9 @@ def read(path, limit):
 def encoder(path, use_tiktoken):
     if use_tiktoken:
         import tiktoken
+        from tiktoken.load import load_tiktoken_bpe
 
-        ranks = tiktoken.load.load_tiktoken_bpe(path)
+        ranks = load_tiktoken_bpe(path)
         e = tiktoken.Encoding("ranks", pat_str=LLAMA3, mergeable_ranks=ranks, special_tokens={})
         return "tiktoken", lambda texts: sum(len(e.encode_ordinary(t)) for t in texts)
     if path.endswith(".json"):

@@ -10,6 +10,7 @@ import pytest
 import sentencepiece
 import tiktoken
 from conftest import SHARED, TEXTS
+from tiktoken.load import load_tiktoken_bpe
 from tokenizers import Tokenizer
 
 MODELS = SHARED / "reference" / "tokenizers" / "models"
@@ -85,7 +86,7 @@ def test_ids_of_sentencepiece(unpacked, encode, name):
 
 def test_ids_of_tiktoken(unpacked, encode):
     file = unpacked("llama3") / "tokenizer.model"
-    ranks = tiktoken.load.load_tiktoken_bpe(str(file))
+    ranks = load_tiktoken_bpe(str(file))
     peer = tiktoken.Encoding("llama3", pat_str=LLAMA3, mergeable_ranks=ranks, special_tokens={})
     texts = [t for t in random_texts("tiktoken") if "<|" not in t]
     for text, g in zip(texts, encode(file, texts), strict=True):
