@@ -325,6 +325,7 @@ func TestResumeEveryFormat(t *testing.T) {
 	rows := "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n{\"text\":\"d\"}\n"
 	for name, data := range map[string]string{
 		"a.jsonl": rows, "a.jsonl.gz": gz(t, rows), "a.txt": "a\r\nb\nc\nd", "a.csv": "text\na\nb\nc\nd\n",
+		"a.arrow": arrowFile(t, false, "a", "b", "c", "d"), "a.parquet.zst": zst(t, parquetFile(t, "a", "b", "c", "d")),
 		"a.json": `[{"text":"a"},{"text":"b"},{"text":"c"},{"text":"d"}]`, "a.parquet": parquetFile(t, "a", "b", "c", "d"),
 	} {
 		path := write(t, dir, name, data)

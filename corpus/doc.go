@@ -1,5 +1,5 @@
 // Package corpus reads texts from files of every usual kind as one stream with
-// bounded memory: .txt, .jsonl, .json, .csv, .tsv, .parquet, each also inside
+// bounded memory: .txt, .jsonl, .json, .csv, .tsv, .parquet, .arrow, each also inside
 // gzip or zstd, named by files, folders, globs and weights ("ru/*.jsonl.zst=0.9").
 //
 // Bad rows (broken JSON, bytes that are no UTF-8, a damaged zstd frame) are

@@ -46,7 +46,8 @@ func FuzzFiles(f *testing.F) {
 	f.Add(uint8(3), []byte("text,b\n\"a\nb\",c\n"))
 	f.Add(uint8(4), []byte("text\tb\na\"b\tc\n"))
 	f.Add(uint8(5), []byte(parquetFile(f, "a", "b")))
-	names := []string{"a.txt", "a.jsonl", "a.json", "a.csv", "a.tsv", "a.parquet"}
+	f.Add(uint8(6), []byte(arrowFile(f, true, "a", "b")))
+	names := []string{"a.txt", "a.jsonl", "a.json", "a.csv", "a.tsv", "a.parquet", "a.arrow"}
 	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
 		path := filepath.Join(t.TempDir(), names[int(kind)%len(names)])
 		if err := os.WriteFile(path, data, 0o644); err != nil {

@@ -21,6 +21,9 @@ func openRows(name string, opts Options, pos SourcePosition, read *atomic.Int64)
 	if err != nil {
 		return nil, err
 	}
+	if format == ".arrow" {
+		return openArrow(name, s, opts)
+	}
 	if err := s.checkHead(); err != nil {
 		s.close()
 		return nil, err

@@ -47,18 +47,18 @@ func openParquet(name string, opts Options, read *atomic.Int64) (_ rows, err err
 		read = new(atomic.Int64)
 	}
 	p := &parquetRows{name: name, file: f, opts: opts, buf: make([]parquet.Value, 64)}
-	if err := guard(func() error { return p.open(&counted{f, read}) }); err != nil {
+	if err := guard("parquet", func() error { return p.open(&counted{f, read}) }); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// guard turns a panic of the parquet library on damaged data into an error.
-func guard(fn func() error) (err error) {
+// guard turns a panic of a library on damaged data into an error.
+func guard(format string, fn func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("damaged parquet data: %v", r)
+			err = fmt.Errorf("damaged %s data: %v", format, r)
 		}
 	}()
 	return fn()
@@ -100,7 +100,7 @@ func (p *parquetRows) close() error {
 
 func (p *parquetRows) next() (Doc, error) {
 	if len(p.have) == 0 {
-		if err := guard(p.fill); err != nil {
+		if err := guard("parquet", p.fill); err != nil {
 			return Doc{}, err
 		}
 	}

@@ -23,7 +23,7 @@ type Spec struct {
 }
 
 // formats lists the kinds of file by ending; .gz and .zst may follow each.
-var formats = []string{".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"}
+var formats = []string{".txt", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow"}
 
 // formatOf returns the kind of a file by its name, "" if it is none of ours.
 func formatOf(name string) string {
@@ -74,6 +74,7 @@ func (s *Spec) find() error {
 		if s.Files, err = walk(s.Pattern, func(name string) bool { return formatOf(name) != "" }); err != nil {
 			return err
 		}
+		s.Files = withoutDescriptions(s.Files)
 		if len(s.Files) == 0 {
 			return fmt.Errorf("%s: no file in this folder ends in %s (or these with .gz, .zst)", s.Pattern, strings.Join(formats, ", "))
 		}
@@ -89,6 +90,26 @@ func (s *Spec) find() error {
 		return err
 	}
 	return s.glob()
+}
+
+// withoutDescriptions leaves out the JSON files that save_to_disk of Hugging Face's
+// datasets writes beside its Arrow files.
+func withoutDescriptions(files []string) []string {
+	arrow := map[string]bool{}
+	for _, f := range files {
+		if formatOf(f) == ".arrow" {
+			arrow[filepath.Dir(f)] = true
+		}
+	}
+	return slices.DeleteFunc(files, func(f string) bool {
+		switch filepath.Base(f) {
+		case "dataset_info.json", "state.json":
+			return arrow[filepath.Dir(f)]
+		case "dataset_dict.json":
+			return len(arrow) > 0
+		}
+		return false
+	})
 }
 
 func (s *Spec) glob() error {
