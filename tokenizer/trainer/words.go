@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -13,12 +14,15 @@ import (
 	"lep/internal/hint"
 )
 
-// Progress tells how far a training has come. Done and Total count the stage's
-// own things; Total is 0 where it cannot be known. Rate is things a second.
+// Progress tells how far a training has come. The stages are
+//
+//	count  Done bytes of text have been read; Total is 0, the corpus knows it
+//	merge  Done of Total merges are learned (BPE)
+//	seed   the seed pieces are searched (Unigram); Total bounds them
+//	em     Done pieces are left, and fall towards Total (Unigram)
 type Progress struct {
-	Stage string // "count" (bytes of text), "merge" (merges), "seed" and "em" (pieces)
-	Done  int64
-	Total int64
+	Stage       string
+	Done, Total int64
 }
 
 // wordTable counts byte strings: open addressing over an arena of the strings.
@@ -139,7 +143,7 @@ func (w *wordCounts) sorted() []word {
 		}
 		s.entries, s.slots = nil, nil
 	}
-	slices.SortFunc(list, func(a, b word) int { return slices.Compare(a.text, b.text) })
+	slices.SortFunc(list, func(a, b word) int { return bytes.Compare(a.text, b.text) })
 	return list
 }
 
@@ -189,7 +193,7 @@ func countWords(ctx context.Context, texts iter.Seq2[string, error], threads int
 		if held += len(text); held >= batchBytes {
 			batches <- batch
 			batch, held = nil, 0
-			report(progress, Progress{"count", done.Load(), 0})
+			report(progress, Progress{Stage: "count", Done: done.Load()})
 		}
 	}
 	if err == nil && len(batch) > 0 {
