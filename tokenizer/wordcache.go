@@ -26,7 +26,7 @@ const (
 	cacheBytes = 58
 
 	minCacheSlots = 1 << 9
-	maxCacheSlots = 1 << 16 // 4 MB
+	maxCacheSlots = 1 << 17 // 8 MB
 )
 
 func (s *cacheSlot) holds(tag uint32, word string) bool {

@@ -1,6 +1,9 @@
 package tokenizer
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // The short ways: where the pre-tokenizer is one of those in common use, text is
 // cut into words on the fly, without a list of pieces, and most words come out of the
@@ -15,6 +18,10 @@ type words struct {
 	mark   string
 	runs   bool // a run of marks begins one word; else each of its marks does
 	prefix markPrefix
+	// A word also ends in front of these bytes, ASCII other than letters and digits,
+	// if neither a mark nor another such byte stands before: "слово" and "," are
+	// looked up apart.
+	before [128]bool
 }
 
 // markPrefix says when a mark is put in front of a text.
@@ -36,14 +43,19 @@ func (t *Tokenizer) findWords() (w *words, before normalizer) {
 	if len(t.pre) == 1 {
 		if m, ok := t.pre[0].(metaspace); ok && (m.cut || t.cutsAtMarks(m.mark)) {
 			prefix := map[prependScheme]markPrefix{prependAlways: prefixAbsent, prependFirst: prefixFirst, prependNever: prefixNone}
-			return &words{marks: true, mark: m.mark, runs: !m.cut, prefix: prefix[m.scheme]}, t.normalizer
+			w := &words{marks: true, mark: m.mark, runs: !m.cut, prefix: prefix[m.scheme]}
+			t.cutPunctuation(w)
+			return w, t.normalizer
 		}
 	}
 	if mark, prefix, ok := t.legacyMarks(); ok && t.cutsAtMarks(mark) {
+		w := &words{marks: true, mark: mark, runs: true, prefix: prefix}
+		t.cutPunctuation(w)
 		if t.afterNormalizer.starts > 0 { // they are searched in the normalized text
-			return &words{marks: true, mark: mark, runs: true}, t.normalizer
+			w.prefix = prefixNone
+			return w, t.normalizer
 		}
-		return &words{marks: true, mark: mark, runs: true, prefix: prefix}, nil
+		return w, nil
 	}
 	return nil, nil
 }
@@ -127,6 +139,32 @@ func (t *Tokenizer) cutsAtMarks(mark string) bool {
 	return true
 }
 
+// cutPunctuation finds the bytes of words.before: those that no merge joins to a
+// character before them. They must be pieces, which end a run of unknown characters.
+func (t *Tokenizer) cutPunctuation(w *words) {
+	if !t.cutsAtMarks(w.mark) {
+		return
+	}
+	pieces := t.model.(*bpe).pieces
+	for c := range w.before {
+		_, known := pieces[string(rune(c))]
+		w.before[c] = known && isPunctByte(byte(c)) && string(rune(c)) != w.mark
+	}
+	for _, m := range t.def.Model.Merges {
+		text := t.tokens[m.Product]
+		for i := 1; i < len(text); i++ {
+			if c := text[i]; isPunctByte(c) && !isPunctByte(text[i-1]) && !strings.HasSuffix(text[:i], w.mark) {
+				w.before[c] = false
+			}
+		}
+	}
+}
+
+// isPunctByte reports whether c is ASCII but neither letter nor digit.
+func isPunctByte(c byte) bool {
+	return c < utf8.RuneSelf && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z')
+}
+
 // encodeWords appends the ids of a text that needs no more normalizing.
 func (t *Tokenizer) encodeWords(w *worker, text string, origin int) {
 	if t.words.marks {
@@ -188,11 +226,14 @@ func (s *words) next(text string, i int) int {
 		}
 	}
 	first := s.mark[0]
-	for i < len(text) {
-		if c := text[i]; c == ' ' || c == first && strings.HasPrefix(text[i:], s.mark) {
+	for start := i; i < len(text); i++ {
+		c := text[i]
+		if c == ' ' || c == first && strings.HasPrefix(text[i:], s.mark) {
 			break
 		}
-		i++
+		if c < utf8.RuneSelf && s.before[c] && i > start && !isPunctByte(text[i-1]) {
+			break
+		}
 	}
 	return i
 }
