@@ -92,3 +92,31 @@ func TestBPEGoldens(t *testing.T) {
 		})
 	}
 }
+
+// TestSpecialInText: a merge that spells a special token takes its id, as in HF
+// (checked with tokenizers 0.23.3), and the file stays one that can be read.
+func TestSpecialInText(t *testing.T) {
+	opts := BPEOptions{Size: 261, Pattern: "gpt2", Special: []string{"<s>", "ab", "Ġab"}, Threads: 1}
+	r, err := TrainBPE(t.Context(), of("ab ab ab abc abd abd"), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var merges []string
+	text := map[int32]string{}
+	for _, p := range r.Definition.Model.Pieces {
+		text[p.ID] = p.Text
+	}
+	for _, m := range r.Definition.Model.Merges {
+		merges = append(merges, text[m.Left]+" "+text[m.Right]+" "+strconv.Itoa(int(m.Product)))
+	}
+	if want := []string{"a b 1", "Ġ ab 2", "Ġab d 259", "Ġab c 260"}; !slices.Equal(merges, want) {
+		t.Errorf("merges %q, want %q", merges, want)
+	}
+	data, err := r.Definition.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokenizer.ReadJSON(data); err != nil {
+		t.Error(err)
+	}
+}

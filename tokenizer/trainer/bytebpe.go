@@ -223,6 +223,20 @@ func byteLetter(b byte) rune {
 	return 0x143
 }
 
+// letterBytes returns the bytes that a text of letters spells; false if it has
+// others.
+func letterBytes(s string) ([]byte, bool) {
+	bytes := make([]byte, 0, len(s))
+	for _, r := range s {
+		b := slices.IndexFunc(alphabet(), func(b byte) bool { return byteLetter(b) == r })
+		if b < 0 {
+			return nil, false
+		}
+		bytes = append(bytes, alphabet()[b])
+	}
+	return bytes, true
+}
+
 // alphabet returns the bytes in the order of their letters, which is the order of
 // their ids.
 func alphabet() []byte {
@@ -246,8 +260,15 @@ type byteTrainer struct {
 
 // load turns counted words into symbols; it returns the number of words.
 func (t *byteTrainer) load(counts *wordCounts) (int, error) {
-	t.tokens = append(t.tokens, t.opts.Special...)
 	t.ids = make(map[string]int32, t.opts.Size)
+	for i, s := range t.opts.Special {
+		// A merge that spells a special token takes its id, as in HF's trainer.
+		if b, ok := letterBytes(s); ok {
+			s = string(b)
+			t.ids[s] = int32(i)
+		}
+		t.tokens = append(t.tokens, s)
+	}
 	var idOf [256]int32
 	for i, b := range alphabet() {
 		idOf[b] = t.base + int32(i)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -362,6 +361,3 @@ func pieceOrder(a, b piece) int {
 	}
 	return strings.Compare(a.text, b.text)
 }
-
-// logOf is the natural logarithm in the precision that scores are stored in.
-func logOf(x float64) float32 { return float32(math.Log(x)) }
