@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"checkpoint":     {"tensor"},
 	"vocab":          {"tokenizer"},
 	"vocab/scenario": {"tokenizer"},
+	"vocab/stats":    {"tokenizer", "vocab"},
 	"corpus":         {"tokenizer"},
 	"chat":           {"tokenizer", "chat/jinja"},
 	"chat/jinja":     {},

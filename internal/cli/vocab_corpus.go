@@ -73,9 +73,20 @@ func (c *corpusFlags) open(ctx context.Context, a *app, what string) (*openedCor
 	}}, nil
 }
 
+// stream is the texts, nil without a corpus.
+func (c *openedCorpus) stream() iter.Seq2[string, error] {
+	if c == nil {
+		return nil
+	}
+	return c.texts
+}
+
 // noteBad tells of the rows that were left out and returns how many.
-func (a *app) noteBad(r *corpus.Reader) int {
-	bad := r.Bad()
+func (a *app) noteBad(c *openedCorpus) int {
+	if c == nil {
+		return 0
+	}
+	bad := c.reader.Bad()
 	for _, row := range bad.First {
 		a.notef("left out: %v", row)
 	}

@@ -138,7 +138,7 @@ func (a *app) trainVocabulary(ctx context.Context, t *trainFlags) error {
 	}
 	sum := trainSummary{
 		Out: t.out, Algorithm: t.algorithm, Style: t.style, Texts: trained.Texts, Bytes: trained.Bytes,
-		Words: trained.Words, Skipped: trained.Skipped, BadRows: a.noteBad(texts.reader),
+		Words: trained.Words, Skipped: trained.Skipped, BadRows: a.noteBad(texts),
 	}
 	r, base, config, err := t.result(trained.Definition)
 	if err != nil {
