@@ -27,12 +27,13 @@ type Candidate struct {
 	Classes map[string]Score `json:"classes"`
 }
 
-// minHeld is the fewest held-out tokens that a figure is given for.
-const minHeld = 20
+// minHeld is the fewest held-out tokens that a figure is given for; above maxHeld more
+// of them only cost time.
+const minHeld, maxHeld = 20, 4096
 
 // holdOut draws the held-out tokens from the shared ones; nil if they are too few.
 func holdOut(shared []vocab.Pair, share float64, seed uint64) []vocab.Pair {
-	n := int(share * float64(len(shared)))
+	n := min(int(share*float64(len(shared))), maxHeld)
 	if n < minHeld {
 		return nil
 	}

@@ -82,7 +82,7 @@ type Options struct {
 	// from the target anyway; without them the map is that of the text alone.
 	FitSpecial bool `yaml:"fit_special" json:"fit_special"`
 	// HeldOut is the share of shared text tokens that the reported R² is measured on, and
-	// that ridge and auto choose by; 0 for none (ridge without Lambda and auto need some).
+	// that ridge and auto choose by, at most 4096 tokens; 0 for none (ridge without Lambda and auto need some).
 	HeldOut float64 `yaml:"held_out" json:"held_out"`
 	// Lambda is the strength of ridge relative to the mean eigenvalue of SᵀS; 0 to choose it.
 	Lambda float64 `yaml:"lambda" json:"lambda"`

@@ -95,7 +95,11 @@ func (r *run) matchReference() (err error) {
 	target := r.in.targets[0]
 	old, next := target.tok, r.in.donor.tok
 	quirk := r.opts.spaceForMetaspace(r.opts.Targets[0].Model)
-	for _, t := range r.opts.Targets[1:] {
+	for i, t := range r.opts.Targets[1:] {
+		if !samePieces(r.in.targets[i+1].tok, old) {
+			return fmt.Errorf("compat reference: %q and %q have different tokens, by which their lists would differ: run them one by one",
+				r.opts.Targets[0].Model, t.Model)
+		}
 		if r.opts.spaceForMetaspace(t.Model) != quirk {
 			return fmt.Errorf("compat reference: %q and %q have different rules for ▁ (the word llama in a path): run them one by one, or set space_for_metaspace",
 				r.opts.Targets[0].Model, t.Model)
@@ -175,9 +179,6 @@ func parseOccurrences(path string, data []byte) (map[int32]map[int32]float64, er
 // not at all. Memory is O(hidden²) for each target; rows are streamed.
 func Run(ctx context.Context, opts Options) (*Result, error) {
 	began, cpu := time.Now(), cpuSeconds()
-	// The heap is a few dim² matrices: with the usual 100% it may become twice as large
-	// before anything is collected, and there is little to scan.
-	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	r, err := prepare(ctx, &opts)
 	if err != nil {
 		return nil, err
@@ -244,6 +245,9 @@ func (r *run) checkWeights() error {
 
 // fit fits the map of every module and target into the outputs.
 func (r *run) fit(ctx context.Context, outputs []*output) error {
+	// The heap is a few dim² matrices that come and go: with the usual 100% it may become
+	// twice as large before anything is collected, and there is little to scan.
+	defer debug.SetGCPercent(debug.SetGCPercent(10))
 	for mod := range r.in.source.matrices() {
 		f := r.fitter(mod)
 		fits, err := f.run(ctx)
@@ -276,7 +280,7 @@ func (r *run) describe() *Result {
 	in := r.in
 	res := &Result{Source: r.opts.Source, Donor: r.opts.Donor, Tied: in.source.tied, DType: in.donor.embed.DType.TorchName(),
 		Dim: in.source.embed.Cols(), OldTokens: in.source.tok.Size(), NewTokens: in.donor.tok.Size(), Shared: len(r.ops.shared),
-		HeldOut: len(r.held), Notes: in.notes}
+		HeldOut: len(r.held), Notes: append([]string{}, in.notes...)}
 	if c := r.ops.conversion; c != nil {
 		res.Copied, res.Composed = c.Count(vocab.Copied)+c.Count(vocab.ByName), c.Count(vocab.Composed)
 		res.LeftOut = c.Count(vocab.LeftOut)
