@@ -81,6 +81,10 @@ func (m *Model) product(y []float32, ldy int, x []float32, ldx, n int, w *weight
 		}
 		return
 	}
+	if w.skinny(n) {
+		m.skinnyProduct(y, ldy, x, ldx, n, w, add)
+		return
+	}
 	beta := float32(0)
 	if add {
 		beta = 1

@@ -49,3 +49,9 @@ func rotateBackwardAVX2(n int, a, b, cos, sin *float32)
 
 //go:noescape
 func addBiasAVX2(n int, y, b *float32)
+
+//go:noescape
+func dots2x4AVX2(n int, w0, w1, x *float32, ldx int, sums *[8]float32)
+
+//go:noescape
+func dots2x4BF16AVX2(n int, w0, w1 *uint16, x *float32, ldx int, sums *[8]float32)

@@ -405,3 +405,95 @@ loop:
 	JNZ loop
 	VZEROUPPER
 	RET
+
+// REDUCE adds the lanes of an accumulator and stores the sum at offset(R11).
+#define REDUCE(y, x, offset) \
+	VEXTRACTF128 $1, y, X15; \
+	VADDPS X15, x, x; \
+	VHADDPS x, x, x; \
+	VHADDPS x, x, x; \
+	VMOVSS x, offset(R11)
+
+#define REDUCE8 \
+	REDUCE(Y0, X0, 0); \
+	REDUCE(Y1, X1, 4); \
+	REDUCE(Y2, X2, 8); \
+	REDUCE(Y3, X3, 12); \
+	REDUCE(Y4, X4, 16); \
+	REDUCE(Y5, X5, 20); \
+	REDUCE(Y6, X6, 24); \
+	REDUCE(Y7, X7, 28)
+
+#define DOTS2X4START \
+	SHLQ $2, DX; \
+	LEAQ (SI)(DX*2), R10; \
+	ADDQ DX, R10; \
+	VXORPS Y0, Y0, Y0; \
+	VXORPS Y1, Y1, Y1; \
+	VXORPS Y2, Y2, Y2; \
+	VXORPS Y3, Y3, Y3; \
+	VXORPS Y4, Y4, Y4; \
+	VXORPS Y5, Y5, Y5; \
+	VXORPS Y6, Y6, Y6; \
+	VXORPS Y7, Y7, Y7
+
+// Y8 and Y9 are 8 weights of the two rows.
+#define DOTS2X4STEP \
+	VMOVUPS (SI), Y10; \
+	VMOVUPS (SI)(DX*1), Y11; \
+	VMOVUPS (SI)(DX*2), Y12; \
+	VMOVUPS (R10), Y13; \
+	VFMADD231PS Y8, Y10, Y0; \
+	VFMADD231PS Y8, Y11, Y1; \
+	VFMADD231PS Y8, Y12, Y2; \
+	VFMADD231PS Y8, Y13, Y3; \
+	VFMADD231PS Y9, Y10, Y4; \
+	VFMADD231PS Y9, Y11, Y5; \
+	VFMADD231PS Y9, Y12, Y6; \
+	VFMADD231PS Y9, Y13, Y7; \
+	ADDQ $32, SI; \
+	ADDQ $32, R10
+
+// func dots2x4AVX2(n int, w0, w1, x *float32, ldx int, sums *[8]float32)
+TEXT ·dots2x4AVX2(SB), NOSPLIT, $0-48
+	MOVQ n+0(FP), CX
+	MOVQ w0+8(FP), R8
+	MOVQ w1+16(FP), R9
+	MOVQ x+24(FP), SI
+	MOVQ ldx+32(FP), DX
+	MOVQ sums+40(FP), R11
+	DOTS2X4START
+loop:
+	VMOVUPS (R8), Y8
+	VMOVUPS (R9), Y9
+	DOTS2X4STEP
+	ADDQ $32, R8
+	ADDQ $32, R9
+	SUBQ $8, CX
+	JNZ loop
+	REDUCE8
+	VZEROUPPER
+	RET
+
+// func dots2x4BF16AVX2(n int, w0, w1 *uint16, x *float32, ldx int, sums *[8]float32)
+TEXT ·dots2x4BF16AVX2(SB), NOSPLIT, $0-48
+	MOVQ n+0(FP), CX
+	MOVQ w0+8(FP), R8
+	MOVQ w1+16(FP), R9
+	MOVQ x+24(FP), SI
+	MOVQ ldx+32(FP), DX
+	MOVQ sums+40(FP), R11
+	DOTS2X4START
+loop:
+	VPMOVZXWD (R8), Y8
+	VPMOVZXWD (R9), Y9
+	VPSLLD $16, Y8, Y8
+	VPSLLD $16, Y9, Y9
+	DOTS2X4STEP
+	ADDQ $16, R8
+	ADDQ $16, R9
+	SUBQ $8, CX
+	JNZ loop
+	REDUCE8
+	VZEROUPPER
+	RET

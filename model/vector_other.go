@@ -20,7 +20,9 @@ func normDotAVX2(n int, dy, x, w *float32, plus float32) float64 { panic(noAssem
 func normRowBackwardAVX2(n int, dx, dy, x, w *float32, plus, r, k float32, assign bool) {
 	panic(noAssembly)
 }
-func addProductAVX2(n int, dw, dy, x *float32, r float32) { panic(noAssembly) }
-func rotateAVX2(n int, a, b, cos, sin *float32)           { panic(noAssembly) }
-func rotateBackwardAVX2(n int, a, b, cos, sin *float32)   { panic(noAssembly) }
-func addBiasAVX2(n int, y, b *float32)                    { panic(noAssembly) }
+func addProductAVX2(n int, dw, dy, x *float32, r float32)                          { panic(noAssembly) }
+func rotateAVX2(n int, a, b, cos, sin *float32)                                    { panic(noAssembly) }
+func rotateBackwardAVX2(n int, a, b, cos, sin *float32)                            { panic(noAssembly) }
+func addBiasAVX2(n int, y, b *float32)                                             { panic(noAssembly) }
+func dots2x4AVX2(n int, w0, w1, x *float32, ldx int, sums *[8]float32)             { panic(noAssembly) }
+func dots2x4BF16AVX2(n int, w0, w1 *uint16, x *float32, ldx int, sums *[8]float32) { panic(noAssembly) }

@@ -27,6 +27,7 @@ type workspace struct {
 	spans  []Span
 	tile   []float32 // widened weights
 	vector []float32 // of a matrix-vector product to be added
+	skinny []float32 // rows of x of a skinny product
 }
 
 // attentionScratch is one worker's block of scores.
@@ -46,6 +47,7 @@ type tasks struct {
 	widen     widenTask
 	loss      lossTask
 	embed     embedTask
+	skinny    skinnyTask
 	cached    cachedTask
 }
 
