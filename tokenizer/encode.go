@@ -40,6 +40,8 @@ type worker struct {
 	offsets bool
 	cache   wordCache
 	key     []byte
+	batch   [16]batchWord
+	seen    uint32 // keeps the reads of touch from being optimised away
 }
 
 func (t *Tokenizer) worker() *worker {

@@ -68,6 +68,15 @@ func hashWord(s string) uint64 {
 	return h * k
 }
 
+// touch reads the first slot of a set, so that it is near when find needs it. The
+// result means nothing.
+func (c *wordCache) touch(hash uint64) uint32 {
+	if len(c.slots) == 0 {
+		return 0
+	}
+	return c.slots[hash>>c.shift<<1].tag
+}
+
 // find returns the slot of a word, or nil.
 func (c *wordCache) find(hash uint64, word string) *cacheSlot {
 	if len(c.slots) == 0 || len(word) > cacheBytes {

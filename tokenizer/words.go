@@ -171,11 +171,33 @@ func (t *Tokenizer) encodeWords(w *worker, text string, origin int) {
 		t.encodeMarked(w, text, origin)
 		return
 	}
-	scan := t.words.scan
-	for i := 0; i < len(text); {
-		end := scan(text, i)
-		t.encodeWord(w, text[i:end])
-		i = end
+	t.encodeEach(w, text, 0, t.words.scan)
+}
+
+// batchWord is a word whose slot of the cache has been asked for.
+type batchWord struct {
+	start, end int
+	hash       uint64
+}
+
+// encodeEach appends the ids of the words from byte i on, whose ends next finds. It
+// goes some words ahead and reads their cache slots, so that waiting for memory, which is most of
+// the time, overlaps.
+func (t *Tokenizer) encodeEach(w *worker, text string, i int, next func(s string, i int) int) {
+	for i < len(text) {
+		n, seen := 0, uint32(0)
+		for n < len(w.batch) && i < len(text) {
+			end := next(text, i)
+			hash := hashWord(text[i:end])
+			w.batch[n] = batchWord{i, end, hash}
+			seen |= w.cache.touch(hash)
+			n++
+			i = end
+		}
+		w.seen = seen
+		for _, b := range w.batch[:n] {
+			t.encodeHashed(w, text[b.start:b.end], b.hash)
+		}
 	}
 }
 
@@ -196,11 +218,7 @@ func (t *Tokenizer) encodeMarked(w *worker, text string, origin int) {
 		t.encodeWord(w, string(w.key))
 		begin = end
 	}
-	for begin < len(text) {
-		end = s.next(text, begin)
-		t.encodeWord(w, text[begin:end])
-		begin = end
-	}
+	t.encodeEach(w, text, begin, s.next)
 }
 
 // markAt returns the size of a mark or space at byte i, or 0.
@@ -239,8 +257,9 @@ func (s *words) next(text string, i int) int {
 }
 
 // encodeWord appends the ids of a word, from the cache if it has been seen.
-func (t *Tokenizer) encodeWord(w *worker, word string) {
-	hash := hashWord(word)
+func (t *Tokenizer) encodeWord(w *worker, word string) { t.encodeHashed(w, word, hashWord(word)) }
+
+func (t *Tokenizer) encodeHashed(w *worker, word string, hash uint64) {
 	if s := w.cache.find(hash, word); s != nil {
 		w.ids = s.appendIDs(w.ids)
 		return
