@@ -14,6 +14,7 @@ import (
 	"lep/internal/golden"
 	"lep/internal/hint"
 	"lep/tensor"
+	"lep/tokenizer"
 )
 
 // load opens a result folder.
@@ -392,4 +393,44 @@ func copyAll(t *testing.T, from, to string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestSoundCases writes every case by the sound rules; all checks pass, ids below the
+// donor's stay, and tied models stay tied.
+func TestSoundCases(t *testing.T) {
+	for _, name := range []string{"a", "c", "d", "e", "f", "g", "j", "L1", "L2"} {
+		t.Run(name, func(t *testing.T) {
+			dir := caseDir(t, name)
+			opts := caseOptions(dir)
+			opts.AlphaScale = 1.5 // only adapters know of it
+			result, err := Run(context.Background(), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr := result.Targets[0]
+			for _, c := range tr.Checks {
+				if !c.OK {
+					t.Errorf("check %s: %s", c.Name, c.Detail)
+				}
+			}
+			got, target := load(t, tr.Out), load(t, opts.Targets[0].Model)
+			if got.tied != target.tied || got.embed.Rows() != got.tok.Size() || got.embed.DType != target.embed.DType {
+				t.Errorf("tied %t, %d rows for %d tokens, %s", got.tied, got.embed.Rows(), got.tok.Size(), got.embed.DType)
+			}
+			for _, a := range target.tok.Definition().AddedTokens {
+				id, ok := got.tok.ID(a.Content)
+				if !ok || string(got.embed.Row(int(id))) != string(target.embed.Row(int(a.ID))) {
+					t.Errorf("%q does not have the target's row", a.Content)
+				}
+			}
+			if a, b := got.tok.EncodeSpecial("a"), target.tok.EncodeSpecial("a"); got.tok.Token(a[0]) != target.tok.Token(b[0]) && outside(kindOf(target, b[0])) {
+				t.Errorf("a text begins with %q, the target's with %q", got.tok.Token(a[0]), target.tok.Token(b[0]))
+			}
+		})
+	}
+}
+
+func kindOf(m *model, id int32) tokenizer.Kind {
+	_, kind := m.tok.Bytes(id)
+	return kind
 }
