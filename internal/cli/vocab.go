@@ -24,7 +24,7 @@ func (a *app) vocabCmd() *cobra.Command {
 		Short: "Look at, compare, convert and run vocabularies",
 	}
 	cmd.AddCommand(a.vocabEncodeCmd(), a.vocabDecodeCmd(), a.vocabConvertCmd(),
-		a.vocabTrainCmd(), a.vocabStatsCmd(), a.vocabExtendCmd(), a.vocabReplaceCmd(), a.vocabOptimizeCmd())
+		a.vocabTrainCmd(), a.vocabStatsCmd(), a.vocabDiffCmd(), a.vocabSweepCmd(), a.vocabExtendCmd(), a.vocabReplaceCmd(), a.vocabOptimizeCmd())
 	return cmd
 }
 
