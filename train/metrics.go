@@ -147,4 +147,7 @@ type eventFile struct {
 }
 
 // Progress is what is shown of a step.
-type Progress struct{ Record }
+type Progress struct {
+	Record
+	Steps int // of the whole run
+}

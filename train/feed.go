@@ -1,0 +1,482 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"lep/chat"
+	"lep/corpus"
+	"lep/internal/hint"
+	"lep/tokenizer"
+)
+
+// feed delivers the rows of a run: it reads documents from the sources by their weights,
+// encodes and packs them, and shuffles the rows of a window. A window begins where the
+// one before it ended and lasts for shuffle_tokens or until a source ends, so that places in
+// the files and a count of rows say all there is to resume.
+type feed struct {
+	opts    *Options
+	enc     *encoder
+	sources []*source
+	crew    *crew
+	log     *slog.Logger
+
+	state  feedState
+	window []corpus.Block
+	bad    int // rows that could not be used
+	cut    int // samples cut to sequence_len
+}
+
+// feedState is where a feed stands, to be stored with a checkpoint.
+type feedState struct {
+	Window    int           `json:"window"`    // number of the window, from 1
+	Delivered int           `json:"delivered"` // rows of it
+	Sources   []sourceState `json:"sources"`   // at its beginning
+}
+
+type sourceState struct {
+	Epoch    int              `json:"epoch"`    // passes over the source that have ended
+	Bytes    int64            `json:"bytes"`    // of text, in all passes
+	Position *corpus.Position `json:"position"` // nil: the beginning
+}
+
+// source is files that are read one after another, again and again.
+type source struct {
+	specs  []string
+	weight float64
+	opts   corpus.Options
+	state  sourceState
+	reader *corpus.Reader
+	next   func() (corpus.Doc, error, bool)
+	stop   func()
+}
+
+// newFeed opens the data; a nil state begins at the beginning.
+func newFeed(o *Options, enc *encoder, c *crew, log *slog.Logger, state *feedState) (*feed, error) {
+	f := &feed{opts: o, enc: enc, crew: c, log: log}
+	weighted := false
+	text := o.Text
+	text.RawJSON = enc.rows
+	for _, d := range o.Data {
+		spec, err := corpus.ParseSpec(d)
+		if err != nil {
+			return nil, err
+		}
+		weighted = weighted || spec.Weight != 0
+		f.sources = append(f.sources, &source{specs: []string{d}, weight: max(spec.Weight, 0), opts: text})
+	}
+	for _, s := range f.sources {
+		if s.weight == 0 {
+			s.weight = 1
+		}
+	}
+	if !weighted {
+		f.sources = []*source{{specs: o.Data, weight: 1, opts: text}}
+	}
+	if state == nil {
+		return f, nil
+	}
+	if len(state.Sources) != len(f.sources) {
+		return nil, fmt.Errorf("the checkpoint is of %d sources of data, want %d", len(state.Sources), len(f.sources))
+	}
+	for i, s := range f.sources {
+		s.state = state.Sources[i]
+	}
+	// The window is read again from its beginning.
+	f.state = feedState{Window: state.Window - 1}
+	return f, nil
+}
+
+// skip goes on behind the rows of the window that were delivered before a resume.
+func (f *feed) skip(ctx context.Context, state *feedState) error {
+	if state == nil || state.Window == 0 {
+		return nil
+	}
+	if _, err := f.fill(ctx); err != nil {
+		return err
+	}
+	if state.Delivered > len(f.window) {
+		return hint.Errorf("the data has changed since: give the data as it was, or start anew (--force)",
+			"the checkpoint is behind row %d of a window of data that has %d", state.Delivered, len(f.window))
+	}
+	f.state.Delivered = state.Delivered
+	return nil
+}
+
+// next returns the next row.
+func (f *feed) next(ctx context.Context) (corpus.Block, error) {
+	for empty := 0; f.state.Delivered == len(f.window); {
+		ended, err := f.fill(ctx)
+		if err != nil {
+			return corpus.Block{}, err
+		}
+		if ended && len(f.window) == 0 {
+			if empty++; empty > len(f.sources)+1 {
+				return corpus.Block{}, fmt.Errorf("data: %s: no row to train on; %d bad rows", strings.Join(f.opts.Data, ", "), f.bad)
+			}
+		}
+	}
+	b := f.window[f.state.Delivered]
+	f.window[f.state.Delivered] = corpus.Block{}
+	f.state.Delivered++
+	return b, nil
+}
+
+// epoch returns the passes over the data that have ended; of weighted sources, that of the
+// one that is furthest.
+func (f *feed) epoch() int {
+	n := 0
+	for _, s := range f.sources {
+		n = max(n, s.state.Epoch)
+	}
+	return n
+}
+
+// chunkBytes is how much text is encoded at a time.
+const chunkBytes = 4 << 20
+
+// fill reads the next window; ended tells that a source came to its end.
+func (f *feed) fill(ctx context.Context) (ended bool, err error) {
+	f.state.Window++
+	f.state.Delivered, f.state.Sources = 0, nil
+	for _, s := range f.sources {
+		f.state.Sources = append(f.state.Sources, s.at())
+	}
+	f.window = f.window[:0]
+	tokens := 0
+	p := &corpus.Packer{Size: f.opts.SequenceLen, Start: f.opts.BlockStart, Emit: func(b corpus.Block) {
+		tokens += len(b.IDs)
+		f.window = append(f.window, b)
+	}}
+	for tokens < f.opts.ShuffleTokens && !ended {
+		var docs []corpus.Doc
+		if docs, ended, err = f.read(ctx); err != nil {
+			return false, err
+		}
+		if err := f.pack(ctx, p, docs); err != nil {
+			return false, err
+		}
+	}
+	p.Flush()
+	if f.opts.Shuffle {
+		r := rand.New(rand.NewPCG(f.opts.Seed, uint64(f.state.Window)))
+		r.Shuffle(len(f.window), func(i, j int) { f.window[i], f.window[j] = f.window[j], f.window[i] })
+	}
+	return ended, nil
+}
+
+// read returns the next documents; always from the source furthest behind its share.
+func (f *feed) read(ctx context.Context) (docs []corpus.Doc, ended bool, err error) {
+	for size := 0; size < chunkBytes; {
+		best := f.sources[0]
+		for _, s := range f.sources[1:] {
+			if float64(s.state.Bytes)/s.weight < float64(best.state.Bytes)/best.weight {
+				best = s
+			}
+		}
+		doc, ok, err := best.read(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		if !ok {
+			return docs, true, nil
+		}
+		docs = append(docs, doc)
+		size += len(doc.Text)
+	}
+	return docs, false, nil
+}
+
+// read returns a source's next document, false at its end; the next call begins anew.
+func (s *source) read(ctx context.Context) (corpus.Doc, bool, error) {
+	if s.reader == nil {
+		opts := s.opts
+		opts.Start = s.state.Position
+		r, err := corpus.Open(s.specs, opts)
+		if err != nil {
+			return corpus.Doc{}, false, err
+		}
+		s.reader = r
+		s.next, s.stop = iter.Pull2(r.Documents(ctx))
+	}
+	doc, err, ok := s.next()
+	if !ok {
+		s.close()
+		s.state.Epoch++
+		s.state.Position = nil
+		return doc, false, nil
+	}
+	s.state.Bytes += int64(len(doc.Text))
+	return doc, true, err
+}
+
+// at returns where a source stands.
+func (s *source) at() sourceState {
+	if s.reader != nil {
+		p := s.reader.Position()
+		s.state.Position = &p
+	}
+	return s.state
+}
+
+func (s *source) close() {
+	if s.reader != nil {
+		s.stop()
+		s.reader = nil
+	}
+}
+
+func (f *feed) close() {
+	for _, s := range f.sources {
+		s.close()
+	}
+}
+
+// pack encodes documents and packs them into rows.
+func (f *feed) pack(ctx context.Context, p *corpus.Packer, docs []corpus.Doc) error {
+	encoded, errs := f.enc.encodeAll(ctx, docs, f.crew, f.opts.threads())
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i, e := range encoded {
+		doc := docs[i]
+		if err := errs[i]; err != nil {
+			if err := f.count(err); err != nil {
+				return err
+			}
+			continue
+		}
+		if e.labels == nil {
+			p.Add(e.ids, func(i int) bool { return i > 0 && f.enc.endsLine[e.ids[i-1]] }, doc)
+			if !f.opts.SamplePacking {
+				p.Flush()
+			}
+			continue
+		}
+		if f.opts.Task == SFT && len(e.ids) > f.opts.SequenceLen {
+			f.cut++
+			e.ids, e.labels = e.ids[:f.opts.SequenceLen], e.labels[:f.opts.SequenceLen]
+			if !slices.ContainsFunc(e.labels[1:], func(l int32) bool { return l != corpus.NoLabel }) {
+				continue
+			}
+		}
+		if f.opts.SamplePacking {
+			p.AddWhole(e.ids, e.labels, doc)
+		} else {
+			p.Emit(corpus.Block{IDs: e.ids, Labels: e.labels, Starts: []int32{0}, Source: doc.Source, Line: doc.Line})
+		}
+	}
+	return nil
+}
+
+// count notes a row that cannot be used, as the reader does with rows it cannot read.
+func (f *feed) count(err error) error {
+	f.bad++
+	if f.opts.Text.MaxBadRows >= 0 && f.bad > f.opts.Text.MaxBadRows {
+		if hint.Of(err) == "" {
+			err = hint.Wrap(err, "mend the row, or allow bad rows: --max-bad-rows N, --skip-bad")
+		}
+		return err
+	}
+	if f.bad <= 10 {
+		f.log.Warn("bad row skipped", "error", err)
+	}
+	return nil
+}
+
+// countRows reads a whole epoch and returns its rows.
+func countRows(ctx context.Context, o *Options, enc *encoder, c *crew, log *slog.Logger) (int, error) {
+	f, err := newFeed(o, enc, c, log, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer f.close()
+	rows := 0
+	for {
+		ended, err := f.fill(ctx)
+		if err != nil {
+			return 0, err
+		}
+		rows += len(f.window)
+		if !ended {
+			continue
+		}
+		if rows == 0 {
+			return 0, fmt.Errorf("data: %s: no row to train on; %d bad rows", strings.Join(o.Data, ", "), f.bad)
+		}
+		return rows, nil
+	}
+}
+
+// encoder turns documents into ids.
+type encoder struct {
+	tok      *tokenizer.Tokenizer // nil: rows of ids only
+	template *chat.Template       // nil if there is none
+	special  map[string]string
+	rows     bool // documents are JSON rows
+	task     Task
+	vocab    int
+	context  int
+	packed   bool
+	bos, eos []int32 // one or none
+	front    []int32 // of a text that is scored: bos, or else eos
+	endsLine []bool  // by id
+}
+
+// sample is an encoded document; labels nil means that every token is learned.
+type sample struct {
+	ids, labels []int32
+	text        string // a text's, or the rendered conversation
+}
+
+var errNoTokenizer = errors.New("the model has no tokenizer, so only rows of input_ids can be read")
+
+// newEncoder finds out what the data is.
+func newEncoder(ctx context.Context, o *Options, data []string, tok *tokenizer.Tokenizer, vocab, context int) (*encoder, error) {
+	e := &encoder{tok: tok, task: o.Task, vocab: vocab, context: context, packed: o.SamplePacking}
+	ids, err := holdsIDs(ctx, data, o.Text)
+	if err != nil {
+		return nil, err
+	}
+	e.rows = o.Task == SFT || ids
+	if tok == nil {
+		if !ids {
+			return nil, errNoTokenizer
+		}
+		return e, nil
+	}
+	if tok.Size() > vocab {
+		return nil, hint.Errorf("give the embeddings rows for the new tokens first: lep embed",
+			"the tokenizer has %d tokens, the model's embeddings %d rows (config.json vocab_size)", tok.Size(), vocab)
+	}
+	c := tok.Config()
+	if e.bos, err = special(tok, "bos_token", c.BOS); err != nil {
+		return nil, err
+	}
+	if e.eos, err = special(tok, "eos_token", c.EOS); err != nil {
+		return nil, err
+	}
+	if e.front = e.bos; len(e.front) == 0 {
+		e.front = e.eos
+	}
+	if !o.AddBOS {
+		e.bos = nil
+	}
+	if !o.AddEOS {
+		e.eos = nil
+	}
+	e.endsLine = make([]bool, tok.Size())
+	for id := range e.endsLine {
+		b, _ := tok.Bytes(int32(id))
+		e.endsLine[id] = len(b) > 0 && b[len(b)-1] == '\n'
+	}
+	if o.Task == SFT {
+		e.special = chat.Special(c)
+		if c.ChatTemplate != "" {
+			e.template, err = chat.Parse(c.ChatTemplate)
+		}
+	}
+	return e, err
+}
+
+// special returns the id of a role's token, none if the tokenizer has no such role.
+func special(tok *tokenizer.Tokenizer, role, token string) ([]int32, error) {
+	if token == "" {
+		return nil, nil
+	}
+	id, ok := tok.ID(token)
+	if !ok {
+		return nil, fmt.Errorf("tokenizer_config.json: %s: %q is not in the vocabulary", role, token)
+	}
+	return []int32{id}, nil
+}
+
+// holdsIDs tells whether the files hold rows that are tokenized already, by the first row of each.
+func holdsIDs(ctx context.Context, data []string, text corpus.Options) (bool, error) {
+	text.RawJSON, text.MaxBadRows, text.Start = true, -1, nil
+	yes := 0
+	for _, d := range data {
+		r, err := corpus.Open([]string{d}, text)
+		if err != nil {
+			return false, err
+		}
+		for doc, err := range r.Documents(ctx) {
+			if err != nil {
+				return false, err
+			}
+			var row struct {
+				InputIDs json.RawMessage `json:"input_ids"`
+			}
+			if strings.Contains(doc.Source, ".json") && json.Unmarshal([]byte(doc.Text), &row) == nil && row.InputIDs != nil {
+				yes++
+			}
+			break
+		}
+	}
+	if yes > 0 && yes < len(data) {
+		return false, fmt.Errorf("data: %d of %d arguments hold input_ids, the others do not: give one kind at a time", yes, len(data))
+	}
+	return yes > 0, nil
+}
+
+// trainingDay is the date that templates are told, so that a run does not depend on the day:
+// the one that Llama 3's template writes without a clock.
+var trainingDay = time.Date(2024, 7, 26, 0, 0, 0, 0, time.UTC)
+
+// encodeAll encodes documents in parallel; each has a sample or an error.
+func (e *encoder) encodeAll(ctx context.Context, docs []corpus.Doc, c *crew, threads int) ([]sample, []error) {
+	out, errs := make([]sample, len(docs)), make([]error, len(docs))
+	if e.rows {
+		c.run(len(docs), func(i int) {
+			if ctx.Err() == nil {
+				out[i], errs[i] = e.row(docs[i])
+			}
+		})
+		return out, errs
+	}
+	texts := make([]string, len(docs))
+	for i, d := range docs {
+		texts[i] = d.Text
+	}
+	for i, ids := range e.tok.EncodeAll(ctx, texts, threads) {
+		out[i] = sample{ids: slices.Concat(e.bos, ids, e.eos), text: texts[i]}
+	}
+	return out, errs
+}
+
+// row encodes a JSON row.
+func (e *encoder) row(doc corpus.Doc) (sample, error) {
+	place := fmt.Sprintf("%s:%d", doc.Source, doc.Line)
+	r, err := chat.ReadRow([]byte(doc.Text), place)
+	if err != nil {
+		return sample{}, err
+	}
+	switch {
+	case r.Layout != chat.Tokenized && e.task == Pretrain:
+		return sample{}, hint.Errorf("conversations are for task: sft", "%s: row of layout %q among rows of input_ids", place, r.Layout)
+	case r.Layout != chat.Tokenized && e.tok == nil:
+		return sample{}, fmt.Errorf("%s: %w", place, errNoTokenizer)
+	}
+	enc, err := r.Encode(e.tok, e.template, chat.Options{Special: e.special, Now: trainingDay})
+	if err != nil {
+		return sample{}, fmt.Errorf("%s: %w", place, err)
+	}
+	if len(enc.IDs) > e.context && r.Layout == chat.Tokenized && !e.packed {
+		return sample{}, fmt.Errorf("%s: row of %d ids is longer than the model's context of %d", place, len(enc.IDs), e.context)
+	}
+	for i, id := range enc.IDs {
+		if l := enc.Labels[i]; id < 0 || int(id) >= e.vocab || l != corpus.NoLabel && (l < 0 || int(l) >= e.vocab) {
+			return sample{}, hint.Errorf("the data was made with another tokenizer than the model's",
+				"%s: token %d: id %d with label %d, want ids below vocab_size %d", place, i, id, l, e.vocab)
+		}
+	}
+	return sample{ids: enc.IDs, labels: enc.Labels, text: enc.Text}, nil
+}
