@@ -277,11 +277,33 @@ func copyLicences(dir, from string) error {
 		if !strings.HasPrefix(upper, "LICENSE") && !strings.HasPrefix(upper, "NOTICE") && !strings.HasPrefix(upper, "USE_POLICY") {
 			continue
 		}
+		if !inside(from, e.Name()) {
+			continue // a link out of the folder could be any file of the user
+		}
 		if err := copyFile(filepath.Join(dir, e.Name()), filepath.Join(from, e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inside reports whether a file of a model folder lies in it when links are followed,
+// or in the blobs of the hub cache that the folder is a snapshot in.
+func inside(dir, name string) bool {
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	file, err := filepath.EvalSymlinks(filepath.Join(root, name))
+	if err != nil {
+		return false
+	}
+	within := func(dir string) bool {
+		rel, err := filepath.Rel(dir, file)
+		return err == nil && filepath.IsLocal(rel)
+	}
+	snapshots := filepath.Dir(root)
+	return within(root) || filepath.Base(snapshots) == "snapshots" && within(filepath.Join(filepath.Dir(snapshots), "blobs"))
 }
 
 // maxCopied bounds the small files that are copied along.

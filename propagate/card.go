@@ -85,7 +85,11 @@ func licence(opts *Options, target string) []string {
 	if opts.License != "" {
 		return []string{"license: " + quote(opts.License)}
 	}
-	data, err := os.ReadFile(filepath.Join(target, "README.md"))
+	card := filepath.Join(target, "README.md")
+	if info, err := os.Stat(card); err != nil || info.Size() > maxCopied || !inside(target, "README.md") {
+		return nil
+	}
+	data, err := os.ReadFile(card)
 	if err != nil {
 		return nil
 	}

@@ -396,6 +396,34 @@ func replaceIn(t *testing.T, file, old, new string) {
 	}
 }
 
+// TestLicence: the target's licence goes along, a link out of its folder does not.
+func TestLicence(t *testing.T) {
+	opts := newFamily(t, tensor.BF16)
+	target := opts.Targets[0].Model
+	secret := filepath.Join(t.TempDir(), "secret")
+	for file, text := range map[string]string{secret: "secret", filepath.Join(target, "LICENSE"): "terms",
+		filepath.Join(target, "README.md"): "---\nlicense: other\nlicense_name: terms-1\ntags: [x]\n---\n# Model\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(secret, filepath.Join(target, "NOTICE")); err != nil {
+		t.Fatal(err)
+	}
+	result, err := Run(context.Background(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := result.Targets[0].Files
+	if !slices.Contains(files, "LICENSE") || slices.Contains(files, "NOTICE") {
+		t.Errorf("files %q, want LICENSE and not NOTICE, which is a link out of the folder", files)
+	}
+	card, err := os.ReadFile(filepath.Join(result.Targets[0].Out, "README.md"))
+	if err != nil || !strings.Contains(string(card), "license: other\nlicense_name: terms-1\n") || strings.Contains(string(card), "tags: [x]") {
+		t.Errorf("card %s, %v", card, err)
+	}
+}
+
 func TestNumber(t *testing.T) {
 	for x, want := range map[Number]string{1.5: "1.5", Number(math.Inf(1)): "null"} {
 		raw, err := json.Marshal(x)
