@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 
 	"lep/internal/hint"
 )
@@ -29,7 +29,7 @@ func WriteFile(path string, data []byte, force bool) error {
 	if err := refuse(path, force); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, data, 0o644); err != nil {
+	if err := maybe.WriteFile(path, data, 0o644); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
