@@ -220,6 +220,7 @@ func (r *run) writeWeights(ctx context.Context, t int, o *output) (checkpoint.Wr
 			continue // a copy of the input matrix under the head's name
 		case mod >= 0:
 			p := o.projections[mod]
+			p.progress = newProgress(r.opts.logger(), "projecting "+moduleNames[mod], p.rows)
 			err = w.Add(name, p.dtype, []int{p.rows, p.donor.Cols()}, func(out io.Writer) error { return p.write(ctx, out) })
 		default:
 			err = add(name)

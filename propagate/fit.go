@@ -205,8 +205,11 @@ func (f *fitter) tryHeldOut(ctx context.Context, m Method, n *linalg.NormalEquat
 }
 
 func (f *fitter) accumulate(ctx context.Context, n *linalg.NormalEquations, op *embedding.Operator) error {
+	done, p := 0, newProgress(f.opts.logger(), "fitting "+f.name, op.Len())
 	return pairs(ctx, op, f.source, f.targets, false)(func(rows int, s []float64, g ...[]float64) error {
 		n.AddMulti(rows, s, g...)
+		done += rows
+		p.at(done)
 		return ctx.Err()
 	})
 }

@@ -22,6 +22,7 @@ type projection struct {
 	donorRows  int          // the donor's tokens
 	rows       int          // of the result
 	fromTarget []int32      // for each token of the result the target's row, or -1
+	progress   *progress    // nil for none
 }
 
 // settle keeps W in the form that the product needs: for a 16-bit result, whose rounding
@@ -98,6 +99,9 @@ func (p *projection) write(ctx context.Context, w io.Writer) error {
 		}
 		if _, err := w.Write(part); err != nil {
 			return err
+		}
+		if p.progress != nil {
+			p.progress.at(from + n)
 		}
 		if (from-released)*size > keptBytes {
 			releaseAll([]matrix{p.donor, p.target})
