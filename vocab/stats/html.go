@@ -16,6 +16,9 @@ var pageHTML string
 // visible before (see Visible).
 func (p *Page) WriteHTML(w io.Writer) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
+		// Colours show the borders, so spaces may be spaces and lines break at them.
+		"spaces": func(text string) string { return strings.ReplaceAll(text, "␣", " ") },
+		"hidden": func(text string) bool { return strings.HasPrefix(text, "‹") },
 		"stripe": func(i int) int { return i % 6 },
 		"direction": func(lang string) string {
 			if slices.Contains([]string{"ar", "he", "fa", "ur"}, lang) {

@@ -174,10 +174,9 @@ func (s *Sweep) Page(title string) *Page {
 	} else {
 		p.fact("flattens at", "not within these sizes")
 	}
-	p.fact("rule", "%s", s.Rule)
-	t := &Table{Head: []string{"size", "chars/token", "bytes/token", "words whole", "gain by doubling", "embedding parameters", "speed-up (estimate)"}}
+	t := &Table{Head: []string{"size", "tokens/char", "chars/token", "bytes/token", "words whole", "gain by doubling", "embedding parameters", "speed-up (estimate)"}}
 	var sizes []int
-	var values []float64
+	var values, costs, speeds []float64
 	mark := -1
 	for i, q := range s.Points {
 		gain, parameters := "–", "–"
@@ -191,11 +190,16 @@ func (s *Sweep) Page(title string) *Page {
 			mark = i
 		}
 		f := q.Fertility
-		t.Rows = append(t.Rows, []string{number(q.Size), fmt.Sprintf("%.3f", f.CharactersPerToken()), fmt.Sprintf("%.3f", f.BytesPerToken()),
-			fmt.Sprintf("%.1f %%", 100*f.WholeShare()), gain, parameters, fmt.Sprintf("%.2f", q.SpeedUp)})
+		t.Rows = append(t.Rows, []string{number(q.Size), fmt.Sprintf("%.4f", ratio(f.Tokens, f.Characters)), fmt.Sprintf("%.3f", f.CharactersPerToken()),
+			fmt.Sprintf("%.3f", f.BytesPerToken()), fmt.Sprintf("%.1f %%", 100*f.WholeShare()), gain, parameters, fmt.Sprintf("%.2f", q.SpeedUp)})
 		sizes, values = append(sizes, q.Size), append(values, f.CharactersPerToken())
+		costs, speeds = append(costs, float64(q.Parameters)/1e6), append(speeds, q.SpeedUp)
 	}
-	p.add(Section{Title: "Characters per token by size", Chart: lineChart("characters per token", sizes, values, mark), Table: t})
+	p.add(Section{Title: "Characters per token by size", Note: "flattens at " + s.Rule, Chart: lineChart("characters per token", sizes, values, mark), Table: t})
+	p.add(Section{Title: "Estimated speed-up by size", PageOnly: true, Chart: lineChart("times the base", sizes, speeds, mark)})
+	if s.options.Hidden > 0 {
+		p.add(Section{Title: "Parameters of embeddings and head by size", PageOnly: true, Chart: lineChart("millions", sizes, costs, mark)})
+	}
 	return p
 }
 
