@@ -76,8 +76,8 @@ func (l *lineRows) next() (Doc, error) {
 		if err != nil {
 			return Doc{}, l.fail(err, ended)
 		}
-		doc := Doc{Source: l.name, Line: l.line, Offset: offset}
-		if !l.opts.ReplaceInvalid && !utf8.Valid(line) {
+		doc := Doc{Source: l.name, Line: l.line, Offset: offset, checked: !l.opts.ReplaceInvalid}
+		if doc.checked && !utf8.Valid(line) {
 			at := invalidAt(line)
 			return Doc{}, &RowError{l.name, l.line, invalidUTF8(line[at], offset+int64(at), l.stream.what())}
 		}

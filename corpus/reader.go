@@ -67,8 +67,10 @@ func (o Options) Validate() error {
 type Doc struct {
 	Text   string
 	Source string // file
-	Line   int    // line of the file where the row begins, from 1; the row in parquet and JSON arrays
-	Offset int64  // byte where the row begins in the decompressed file; the row, from 0, for parquet
+	Line   int    // line of the file where the row begins, from 1; the row in parquet, Arrow and JSON arrays
+	Offset int64  // byte where the row begins in the decompressed file; the row, from 0, for parquet and Arrow
+
+	checked bool // the row was found to be UTF-8 when it was read
 }
 
 // RowError is a row that cannot be used, or a stretch of a file that cannot be
@@ -358,7 +360,7 @@ func (r *Reader) count(row *RowError) error {
 
 // checkText refuses, or by choice replaces, bytes that are no UTF-8.
 func (r *Reader) checkText(doc Doc) (string, error) {
-	if utf8.ValidString(doc.Text) {
+	if doc.checked || utf8.ValidString(doc.Text) {
 		return doc.Text, nil
 	}
 	if r.opts.ReplaceInvalid {
