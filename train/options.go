@@ -39,7 +39,7 @@ type Options struct {
 	// Adapter is a PEFT adapter of the model whose training goes on; ranks, scales and modules are its own.
 	Adapter string `yaml:"adapter" json:"adapter"`
 
-	SequenceLen   int             `yaml:"sequence_len" json:"sequence_len"` // tokens of a block, at most the model's context
+	SequenceLen   int             `yaml:"sequence_len" json:"sequence_len"` // tokens of a block; 0: the model's context, at most 1024
 	SamplePacking bool            `yaml:"sample_packing" json:"sample_packing"`
 	Shuffle       bool            `yaml:"shuffle" json:"shuffle"`
 	DocumentMask  bool            `yaml:"document_mask" json:"document_mask"` // documents of a block do not see each other
@@ -150,7 +150,7 @@ func DefaultOptions() Options {
 	return Options{
 		Task: Pretrain, Train: Embeddings,
 		LoRAR: 16, LoRAAlpha: 32, LoRATargetModules: slices.Clone(model.Modules),
-		SequenceLen: 1024, SamplePacking: true, Shuffle: true, DocumentMask: true, BlockStart: corpus.AtLine,
+		SamplePacking: true, Shuffle: true, DocumentMask: true, BlockStart: corpus.AtLine,
 		AddBOS: true, AddEOS: true, ShuffleTokens: 1 << 23, Text: corpus.DefaultOptions(),
 		PerDeviceBatchSize: 8, GradientAccumulationSteps: 1, NumEpochs: 1,
 		Optimizer: AdamW, LearningRate: 1e-4, LRSchedulerType: Cosine, WarmupRatio: 0.03, DecayRatio: 0.2, WeightDecay: 0.1,
@@ -206,7 +206,7 @@ func (o *Options) checkCounts() error {
 		key      string
 		got, low int
 	}{
-		{"sequence_len", o.SequenceLen, 2}, {"per_device_batch_size", o.PerDeviceBatchSize, 1},
+		{"sequence_len", o.SequenceLen, 0}, {"per_device_batch_size", o.PerDeviceBatchSize, 1},
 		{"gradient_accumulation_steps", o.GradientAccumulationSteps, 1}, {"max_steps", o.MaxSteps, 0},
 		{"warmup_steps", o.WarmupSteps, 0}, {"eval_steps", o.EvalSteps, 0}, {"max_eval_tokens", o.MaxEvalTokens, 0},
 		{"early_stopping_patience", o.EarlyStoppingPatience, 0}, {"logging_steps", o.LoggingSteps, 1}, {"save_steps", o.SaveSteps, 0},
@@ -216,6 +216,9 @@ func (o *Options) checkCounts() error {
 		if c.got < c.low || c.got > math.MaxInt32 {
 			return fmt.Errorf("%s is %d, want at least %d", c.key, c.got, c.low)
 		}
+	}
+	if o.SequenceLen == 1 {
+		return errors.New("sequence_len is 1, want at least 2 (or 0, the model's context up to 1024)")
 	}
 	if o.MaxSteps == 0 && !(o.NumEpochs > 0 && o.NumEpochs < 1e6) {
 		return fmt.Errorf("num_epochs is %v, want a number above 0 (or max_steps)", o.NumEpochs)

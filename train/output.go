@@ -75,10 +75,23 @@ func (r *run) writeModel(ctx context.Context, dir string) error {
 	if err := CopyModelFiles(r.files.Dir(), dir); err != nil {
 		return err
 	}
+	if err := r.writeTemplate(dir); err != nil {
+		return err
+	}
 	if err := writeIndented(filepath.Join(dir, checkpoint.ConfigFile), config); err != nil {
 		return err
 	}
 	return checkModel(ctx, dir, paramNames(r.trainer.Model.Trained()))
+}
+
+// writeTemplate writes the chat template into a file of its own, where new readers look for
+// it, if only tokenizer_config.json holds it.
+func (r *run) writeTemplate(dir string) error {
+	path := filepath.Join(dir, "chat_template.jinja")
+	if _, err := os.Stat(path); err == nil || r.tok == nil || r.tok.Config().ChatTemplate == "" {
+		return nil
+	}
+	return os.WriteFile(path, []byte(r.tok.Config().ChatTemplate), 0o666)
 }
 
 // checkModel opens what was written and looks for numbers that are none.

@@ -171,6 +171,9 @@ func (r *run) openModel() (err error) {
 	if r.cfg, err = model.ParseConfig(config); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
+	if r.opts.SequenceLen == 0 {
+		r.opts.SequenceLen = min(1024, r.cfg.MaxPositionEmbeddings)
+	}
 	if r.opts.SequenceLen > r.cfg.MaxPositionEmbeddings {
 		return hint.Errorf("give a shorter sequence_len", "sequence_len is %d, the model's context %d tokens (config.json max_position_embeddings)",
 			r.opts.SequenceLen, r.cfg.MaxPositionEmbeddings)
