@@ -1,0 +1,199 @@
+package eval
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"lep/internal/atomic"
+	"lep/internal/hint"
+)
+
+// folder is a results folder: run.json says whose, answers.jsonl keeps every answer as it comes,
+// samples/TASK.jsonl and results.json stand at the end.
+type folder struct {
+	dir     string // "" for none
+	log     *os.File
+	answers map[string]Answer
+}
+
+// runFile says whose results a folder holds.
+type runFile struct {
+	Model  string `json:"model"`
+	Digest string `json:"digest"`
+}
+
+const (
+	runName     = "run.json"
+	answersName = "answers.jsonl"
+	// ResultsName and SamplesDir are what readers look for in a results folder.
+	ResultsName = "results.json"
+	SamplesDir  = "samples"
+)
+
+func openFolder(o Options, m Description) (*folder, error) {
+	f := &folder{dir: o.Out, answers: map[string]Answer{}}
+	if f.dir == "" {
+		return f, nil
+	}
+	path := filepath.Join(f.dir, runName)
+	old, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if entries, err := os.ReadDir(f.dir); err == nil && len(entries) > 0 && !o.Force {
+			return nil, hint.Errorf("choose another folder, or --force to write into this one", "%s: the folder is not empty and holds no results of lep eval", f.dir)
+		}
+	case err != nil:
+		return nil, err
+	case o.Resume:
+		var was runFile
+		if err := json.Unmarshal(old, &was); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if was.Digest != m.Digest {
+			return nil, hint.Errorf("choose another folder, or --force to begin anew", "%s: the results there are of another model: %s (%.12s), want %s (%.12s)", f.dir, was.Model, was.Digest, m.Name, m.Digest)
+		}
+	case !o.Force:
+		return nil, hint.Errorf("--resume to continue, --force to begin anew", "%s: there are results already", f.dir)
+	}
+	if err := os.MkdirAll(filepath.Join(f.dir, SamplesDir), 0o755); err != nil {
+		return nil, err
+	}
+	if err := f.openLog(o.Resume); err != nil {
+		return nil, err
+	}
+	return f, atomic.WriteFile(path, append(mustJSON(runFile{m.Name, m.Digest}), '\n'), true)
+}
+
+// openLog opens the file of answers and reads what it has; a torn last line is dropped.
+func (f *folder) openLog(resume bool) error {
+	path := filepath.Join(f.dir, answersName)
+	log, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	f.log = log
+	if !resume {
+		return log.Truncate(0)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	whole := bytes.LastIndexByte(data, '\n') + 1
+	for line := range bytes.Lines(data[:whole]) {
+		var entry struct {
+			Key    string
+			Answer *Answer
+		}
+		if err := json.Unmarshal(line, &entry); err != nil || entry.Answer == nil {
+			return hint.Errorf("--force to begin anew", "%s: damaged: %v", path, err)
+		}
+		f.answers[entry.Key] = *entry.Answer
+	}
+	if err := log.Truncate(int64(whole)); err != nil {
+		return err
+	}
+	_, err = log.Seek(int64(whole), 0)
+	return err
+}
+
+func (f *folder) has(key string) bool { _, ok := f.answers[key]; return ok }
+
+// recall fills a job with the answers that are kept and returns how many are not.
+func (f *folder) recall(j *job) (open int) {
+	for i, k := range j.keys {
+		a, ok := f.answers[k]
+		if !ok {
+			open++
+			continue
+		}
+		j.answers[i] = a
+	}
+	return open
+}
+
+// keep writes an answer in one piece, so that a killed run loses at most the batch in flight.
+func (f *folder) keep(key, task string, a Answer) error {
+	if f.log == nil {
+		return nil
+	}
+	line := mustJSON(struct {
+		Key    string `json:"key"`
+		Task   string `json:"task"`
+		Answer Answer `json:"answer"`
+	}{key, task, a})
+	_, err := f.log.Write(append(line, '\n'))
+	return err
+}
+
+// samples writes the samples of a task.
+func (f *folder) samples(task string, list []Sample) error {
+	if f.dir == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	for _, s := range list {
+		line, err := s.MarshalJSON()
+		if err != nil {
+			return err
+		}
+		b.Write(append(line, '\n'))
+	}
+	return atomic.WriteFile(filepath.Join(f.dir, SamplesDir, task+".jsonl"), b.Bytes(), true)
+}
+
+// finish writes the results.
+func (f *folder) finish(r *Result) error {
+	if f.dir == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return atomic.WriteFile(filepath.Join(f.dir, ResultsName), append(data, '\n'), true)
+}
+
+func (f *folder) close() {
+	if f.log != nil {
+		f.log.Close()
+	}
+}
+
+// ReadSamples reads a file of samples or predictions, one JSON object a line.
+func ReadSamples(path string) ([]Sample, error) {
+	records, err := readLines(path)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Sample, len(records))
+	for i, r := range records {
+		list[i].Index = i
+		if err := list[i].UnmarshalJSON(r.JSON); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Place(), err)
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s: no lines", path)
+	}
+	return list, nil
+}
+
+// ReadResult reads the results of a folder.
+func ReadResult(dir string) (*Result, error) {
+	path := filepath.Join(dir, ResultsName)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var r Result
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &r, nil
+}

@@ -1,0 +1,220 @@
+package eval
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"lep/internal/hint"
+)
+
+// Result is what a run found, as it stands in results.json.
+type Result struct {
+	// Results holds each task's metrics and, as NAME_stderr, their standard errors.
+	Results map[string]map[string]float64 `json:"results"`
+	// Scores holds each task's one number with its 95 % interval.
+	Scores map[string]Interval `json:"scores"`
+	// Groups are the means of the groups' scores, Extra tasks apart.
+	Groups       map[string]float64 `json:"groups"`
+	GroupsStderr map[string]float64 `json:"groups_stderr"`
+	// Total is the mean of all scores but extras; nil without any. It is complete if no expected
+	// task is missing.
+	Total       *float64           `json:"total"`
+	TotalStderr *float64           `json:"total_stderr,omitempty"`
+	Complete    bool               `json:"total_complete"`
+	Extra       map[string]float64 `json:"extra,omitempty"`
+	// Missing are the expected tasks without a score, Failed those that were asked for, with the
+	// reason.
+	Missing  []string           `json:"missing"`
+	Failed   map[string]string  `json:"failed,omitempty"`
+	Shots    map[string]int     `json:"n-shot"`
+	Samples  map[string]Count   `json:"n-samples"`
+	Versions map[string]int     `json:"versions"`
+	Measures map[string]Measure `json:"measures"`
+	Config   map[string]any     `json:"config"`
+
+	tasks []Task
+	order []string // expected
+}
+
+// Count is how many requests a task has and how many were graded.
+type Count struct {
+	Original  int `json:"original"`
+	Effective int `json:"effective"`
+	Unscored  int `json:"unscored,omitempty"`
+	TooLong   int `json:"too_long,omitempty"` // not shorter than the limit even without examples
+}
+
+// Measure is how fast and in how many tokens answers were generated.
+type Measure struct {
+	Seconds             float64 `json:"seconds"` // of this run; answers that were kept cost none
+	CharactersPerSecond float64 `json:"characters_per_second,omitempty"`
+	CharactersPerToken  float64 `json:"characters_per_token,omitempty"`
+}
+
+func newResult(o Options, m Description) *Result {
+	r := &Result{
+		Results: map[string]map[string]float64{}, Scores: map[string]Interval{}, Groups: map[string]float64{}, GroupsStderr: map[string]float64{},
+		Failed: map[string]string{}, Shots: map[string]int{}, Samples: map[string]Count{}, Versions: map[string]int{}, Measures: map[string]Measure{},
+		Config: map[string]any{"model": m.Name, "model_digest": m.Digest, "chat_template": m.Chat, "context": m.Context,
+			"max_prompt_len": o.MaxPromptLen, "limit": o.Limit, "seed": o.Seed},
+		order: o.Expected,
+	}
+	for k, v := range o.Config {
+		r.Config[k] = v
+	}
+	return r
+}
+
+func (r *Result) fail(t Task, err error) {
+	text := err.Error()
+	if advice := hint.Of(err); advice != "" {
+		text += " (" + advice + ")"
+	}
+	r.Failed[t.Name] = text
+}
+
+// add grades a job and keeps its samples.
+func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
+	var list []Sample
+	count := Count{Original: len(j.requests)}
+	var characters, tokens int
+	var seconds float64
+	for i, q := range j.requests {
+		a := j.answers[i]
+		if q.TooLong {
+			count.TooLong++
+		}
+		if a.Unscored != "" {
+			count.Unscored++
+			continue
+		}
+		s, err := sample(j.task, i, q, a)
+		if err != nil {
+			return err
+		}
+		if o.LogSamples {
+			s.Fields["prompt"] = mustJSON(a.Prompt)
+		}
+		list = append(list, s)
+		characters, tokens, seconds = characters+utf8.RuneCountInString(a.Text), tokens+a.Tokens, seconds+a.Seconds
+	}
+	if err := f.samples(j.task.Name, list); err != nil {
+		return err
+	}
+	if count.Unscored > 0 {
+		return fmt.Errorf("%d of %d requests have no answer: %s", count.Unscored, count.Original, j.unscored())
+	}
+	count.Effective = len(list)
+	m := Measure{Seconds: took.Seconds()}
+	if seconds > 0 && tokens > 0 {
+		m.CharactersPerSecond, m.CharactersPerToken = float64(characters)/seconds, float64(characters)/float64(tokens)
+	}
+	graded, interval, err := Grade(j.task, list, o.Seed)
+	if err != nil {
+		return err
+	}
+	name := j.task.Name
+	r.Results[name], r.Scores[name], r.Samples[name], r.Measures[name] = graded, interval, count, m
+	r.Shots[name], r.Versions[name] = j.shots, j.task.Version
+	r.tasks = append(r.tasks, j.task)
+	return nil
+}
+
+func (j *job) unscored() string {
+	for _, a := range j.answers {
+		if a.Unscored != "" {
+			return a.Unscored
+		}
+	}
+	return ""
+}
+
+// Grade computes a task's metrics of its samples, with NAME_stderr for each, and the interval of
+// its score.
+func Grade(t Task, list []Sample, seed int64) (map[string]float64, Interval, error) {
+	measured, err := MeasureAll(t, list)
+	if err != nil {
+		return nil, Interval{}, err
+	}
+	metrics, err := t.Aggregate(measured)
+	if err != nil {
+		return nil, Interval{}, err
+	}
+	stderr, score, err := t.Bootstrap(measured, seed)
+	if err != nil {
+		return nil, Interval{}, err
+	}
+	out := map[string]float64{}
+	for name, v := range metrics {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, Interval{}, fmt.Errorf("%s is not a number", name)
+		}
+		out[name], out[name+"_stderr"] = v, stderr[name]
+	}
+	return out, score, nil
+}
+
+// MeasureAll grades samples one by one; an error names the line.
+func MeasureAll(t Task, list []Sample) ([]Measured, error) {
+	if len(list) == 0 {
+		return nil, errors.New("no samples")
+	}
+	out := make([]Measured, len(list))
+	for i, s := range list {
+		m, err := t.Measure(s)
+		if err != nil {
+			return nil, fmt.Errorf("%s, line %d: %w", t.Name, i+1, err)
+		}
+		out[i] = m
+	}
+	return out, nil
+}
+
+// sum computes groups and total.
+func (r *Result) sum() {
+	var all []Interval
+	groups := map[string][]Interval{}
+	var counted []string
+	for _, t := range r.tasks {
+		s := r.Scores[t.Name]
+		if t.Group == Extra {
+			if r.Extra == nil {
+				r.Extra = map[string]float64{}
+			}
+			r.Extra[t.Name] = s.Score
+			continue
+		}
+		groups[t.Group] = append(groups[t.Group], s)
+		all = append(all, s)
+		counted = append(counted, t.Name)
+	}
+	for name, list := range groups {
+		r.Groups[name], r.GroupsStderr[name] = meanOf(list)
+	}
+	if len(all) > 0 {
+		total, stderr := meanOf(all)
+		r.Total, r.TotalStderr = &total, &stderr
+	}
+	r.Missing = []string{}
+	for _, name := range r.order {
+		if !slices.Contains(counted, name) {
+			r.Missing = append(r.Missing, name)
+		}
+	}
+	r.Complete = len(r.Missing) == 0 && len(all) > 0
+}
+
+// meanOf is the plain mean of scores; its standard error takes the tasks as independent.
+func meanOf(list []Interval) (mean, stderr float64) {
+	square := 0.0
+	for _, s := range list {
+		mean += s.Score
+		square += s.Stderr * s.Stderr
+	}
+	n := float64(len(list))
+	return mean / n, math.Sqrt(square) / n
+}
