@@ -106,8 +106,10 @@ func (o SentencePieceOptions) Validate() error {
 //
 // BPE gives SentencePiece's pieces exactly. Unigram differs from it in that sums
 // are exact, where SentencePiece adds float32 in an order that depends on its
-// threads: scores differ in the fourth digit, and so may the last pieces. The
-// result does not depend on the order of the texts or on Threads.
+// threads: scores differ in the fifth digit, and so may the last pieces. Where
+// sentences do not begin with a space (no dummy prefix, or spaces as suffixes)
+// SentencePiece also takes some seeds from pairs of sentences that follow one
+// another. Here the result does not depend on the order of the texts or on Threads.
 //
 // Errors: an empty corpus, symbols that stand twice or contradict each other, a
 // VocabSize below the alphabet or beyond what the corpus yields (see AllowSmaller).

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"iter"
 	"maps"
@@ -257,6 +258,9 @@ func (s *sentences) require(words []word, opts SentencePieceOptions) {
 			s.required = append(s.required, charCount{r, counts[r]})
 		}
 	}
+	slices.SortFunc(s.required, func(a, b charCount) int {
+		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.char, b.char))
+	})
 	s.chars = append(s.chars, 0)
 	for _, c := range s.required {
 		s.chars = append(s.chars, c.char)
