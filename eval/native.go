@@ -113,8 +113,10 @@ func tail(ids []int32, room int) []int32 { return ids[max(0, len(ids)-max(1, roo
 
 func (n *Native) generate(ctx context.Context, t Task, prompts []string) ([]Answer, error) {
 	list := make([]infer.Request, len(prompts))
+	// A prompt is cut where it would leave the answer less than half of the context.
+	room := n.engine.Context() - min(t.MaxNewTokens, n.engine.Context()/2)
 	for i, p := range prompts {
-		list[i] = infer.Request{IDs: tail(n.tok.Encode(p), n.engine.Context()-t.MaxNewTokens), MaxNewTokens: t.MaxNewTokens,
+		list[i] = infer.Request{IDs: tail(n.tok.Encode(p), room), MaxNewTokens: t.MaxNewTokens,
 			Stop: slices.Concat(n.stop, t.Stop), StopIDs: n.stopIDs}
 	}
 	start := time.Now()

@@ -132,7 +132,7 @@ func prepare(ctx context.Context, m Model, t Task, o Options) (*job, error) {
 		maxLen = min(maxLen, about.Context-t.MaxNewTokens)
 	}
 	if maxLen < 1 {
-		return nil, fmt.Errorf("%d new tokens leave no room for a prompt in the model's context of %d", t.MaxNewTokens, about.Context)
+		o.Warn("%s: %d new tokens leave no room for a prompt in the model's context of %d; answers end where the context does", t.Name, t.MaxNewTokens, about.Context)
 	}
 	j := &job{task: t, shots: o.shots(t, about)}
 	var err error
@@ -156,7 +156,7 @@ func prepare(ctx context.Context, m Model, t Task, o Options) (*job, error) {
 		}
 	}
 	if tooLong > 0 {
-		o.Warn("%s: %d of %d requests are not shorter than %d tokens even without examples; they are asked as they are", t.Name, tooLong, len(j.requests), maxLen)
+		o.Warn("%s: %d of %d requests are not shorter than %d tokens even without examples; they are asked without", t.Name, tooLong, len(j.requests), max(0, maxLen))
 	}
 	j.answers, j.keys = make([]Answer, len(j.requests)), make([]string, len(j.requests))
 	for i, r := range j.requests {

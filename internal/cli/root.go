@@ -124,7 +124,7 @@ Start with ` + "`lep demo`" + `.`,
 	f.BoolVar(&a.force, "force", false, "replace an output that is already there")
 	root.AddCommand(
 		a.demoCmd(), a.propagateCmd(), a.embedCmd(), a.trainCmd(), a.mergeCmd(), a.vocabCmd(), a.checkCmd(),
-		a.scoreCmd(), a.generateCmd(), a.chatCmd(),
+		a.evalCmd(), a.scoreCmd(), a.generateCmd(), a.chatCmd(),
 		a.inspectCmd(), a.doctorCmd(), a.benchCmd(), a.versionCmd(),
 	)
 	exactArgs(root)
