@@ -62,8 +62,9 @@ func (a *app) vocabExtendCmd() *cobra.Command {
 		Use:   "extend --base T --add T2 --out DIR",
 		Short: "Add a language's tokens to a model's own vocabulary",
 		Long: `Add a language's tokens to a model's own vocabulary. The new tokens' merges are learned behind the base's own, so that
-text without a new token is cut as before; --sample proves it on texts. --compat reference puts the
-other vocabulary's merges first, as the published models were made.`,
+text without a new token is cut as before; --sample proves it on texts. A base in SentencePiece's or tiktoken's form keeps that
+form, whose rare exceptions --sample counts and --merges learned avoids. --compat reference puts the other vocabulary's merges first,
+as the published models were made.`,
 		Example: "  lep vocab extend --base meta-llama/Meta-Llama-3-8B --add ./russian --out extended --only '[ \\p{Cyrillic}]+' --sample 'ru/*.jsonl.zst'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -118,6 +119,7 @@ template are kept, with new ids.`,
 func (a *app) vocabOptimizeCmd() *cobra.Command {
 	var s scenarioFlags
 	var files []string
+	var showCut bool
 	cut := scenario.DefaultCutOptions()
 	cmd := &cobra.Command{
 		Use:   "optimize --base T --add T2 --corpus F --out DIR",
@@ -150,7 +152,16 @@ func (a *app) vocabOptimizeCmd() *cobra.Command {
 				return err
 			}
 			r.After(cutBase, base.def)
-			return a.finishScenario(cmd.Context(), &s, base, r, map[string]any{"cut": cut, "extend": s.extend}, report)
+			tok, err := tokenizer.New(base.def)
+			if err != nil {
+				return err
+			}
+			details := detailCut(tok, report)
+			options := map[string]any{"cut": cut, "extend": s.extend}
+			if err := a.finishScenario(cmd.Context(), &s, base, r, options, details); err != nil || !showCut || a.json {
+				return err
+			}
+			return a.printReport(details.page())
 		},
 	}
 	s.register(cmd, "add", "vocabulary of the new language: folder, file or hub id")
@@ -160,6 +171,7 @@ func (a *app) vocabOptimizeCmd() *cobra.Command {
 	f.StringVar((*string)(&cut.Rule), "cut", string(cut.Rule), "usage (what the corpus uses) or rank (the first of the table)")
 	f.IntVar(&cut.Keep, "keep-items", 0, "most pieces of the base to keep (0: all that the corpus uses)")
 	f.StringArrayVar(&cut.KeepTokens, "keep", nil, "a token's text to keep in any case (may be repeated)")
+	f.BoolVar(&showCut, "report", false, "show what was cut, by script and by frequency (--json always does)")
 	f.BoolVar(&cut.KeepMarks, "keep-marks", cut.KeepMarks, "never cut single digits and punctuation")
 	return cmd
 }
@@ -216,13 +228,13 @@ type scenarioSummary struct {
 	New         int                    `json:"new"`
 	LeftOut     int                    `json:"left_out"`
 	Unreachable []scenario.Unreachable `json:"unreachable"`
-	Report      *scenario.CutReport    `json:"cut_report,omitempty"`
+	Report      *cutDetails            `json:"cut_report,omitempty"`
 	Proof       *scenario.Proof        `json:"proof,omitempty"`
 	Notes       []string               `json:"notes"`
 }
 
 // finishScenario proves a result on the sample, writes the folder and prints what came out.
-func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *openedVocabulary, r *scenario.Result, options any, report *scenario.CutReport) error {
+func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *openedVocabulary, r *scenario.Result, options any, report *cutDetails) error {
 	sum := scenarioSummary{
 		Out: s.out, Scenario: r.Scenario, Size: len(r.OldIDs), Kept: r.Kept, Cut: r.Cut, New: r.New,
 		LeftOut: len(r.LeftOut), Unreachable: notNil(r.Unreachable), Report: report,
@@ -250,6 +262,10 @@ func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *opened
 	for _, n := range sum.Notes {
 		a.notef("note: %s", n)
 	}
+	if sum.Proof != nil && sum.Proof.Recut > 0 && r.Scenario != scenario.Replacement && s.extend.Merges == scenario.AutoMerges && !s.extend.Reference {
+		a.notef("note: the base's native format joins tokens however they were cut; --merges learned keeps text without new tokens as it was, in tokenizer.json alone")
+	}
+	sum.Notes = notNil(sum.Notes)
 	if a.json {
 		return a.printJSON(sum)
 	}

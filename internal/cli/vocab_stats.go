@@ -129,11 +129,18 @@ func (a *app) printReport(p *stats.Page) error {
 	return nil
 }
 
+// maxSpans bounds the tokens of a text on the terminal; pages and --json have all.
+const maxSpans = 80
+
 // printSpans prints a text with the borders of its tokens: as stripes of colour on a
 // terminal, else with bars.
 func printSpans(w io.Writer, spans []stats.Span, colour bool) {
 	var b strings.Builder
 	for i, s := range spans {
+		if i == maxSpans {
+			fmt.Fprintf(&b, " … and %d more", len(spans)-i)
+			break
+		}
 		switch {
 		case colour:
 			fmt.Fprintf(&b, "\x1b[%dm%s\x1b[0m", []int{30 + 72, 30 + 73, 30 + 74, 30 + 76}[i%4], s.Text)

@@ -37,7 +37,9 @@ const (
 	// SentencePiece and tiktoken do without a list of merges.
 	AllSplits MergeRule = "all"
 	// AutoMerges is AllSplits where the base is made so, else LearnedMerges: the result then
-	// stays expressible in the base's own format.
+	// stays expressible in the base's own format. Ranks join tokens in whatever way they were
+	// cut, so that a base in tiktoken's form may build one of its own tokens out of a new one:
+	// [Prove] counts such texts.
 	AutoMerges MergeRule = "auto"
 )
 
@@ -192,6 +194,9 @@ func ExtendWords(base *tokenizer.Definition, words []Word, opts ExtendOptions) (
 		})]
 	}
 	appendLearned(d, spell(tok, learn(entries)), rule == AllSplits)
+	if opts.Merges == AutoMerges && IsRanked(base) {
+		mergeByRank(d)
+	}
 	r, err := finish(Extension, base, d)
 	if err != nil {
 		return nil, err

@@ -39,6 +39,13 @@ func Ranked(d *tokenizer.Definition) (*tokenizer.Definition, error) {
 	}
 	d = d.Clone()
 	d.Model.IgnoreMerges = true
+	mergeByRank(d)
+	_, err := d.Tiktoken()
+	return d, err
+}
+
+// mergeByRank makes every split of a piece into two pieces a merge, in the order of ids.
+func mergeByRank(d *tokenizer.Definition) {
 	d.Model.Merges = nil
 	t := newTable(d)
 	for _, p := range d.Model.Pieces {
@@ -48,8 +55,6 @@ func Ranked(d *tokenizer.Definition) (*tokenizer.Definition, error) {
 			d.Model.Merges = append(d.Model.Merges, tokenizer.Merge{Left: s.left, Right: s.right, Product: p.ID})
 		}
 	}
-	_, err := d.Tiktoken()
-	return d, err
 }
 
 // IsRanked reports whether a definition is in the form of Ranked, so that what is made of

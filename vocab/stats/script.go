@@ -74,6 +74,15 @@ func scriptName(code int) string {
 	return otherScript
 }
 
+// ScriptsOf names the script of every token of a vocabulary: that of its first letter.
+func ScriptsOf(tok *tokenizer.Tokenizer) []string {
+	list := make([]string, tok.Size())
+	for id := range list {
+		list[id] = scriptOf(tok.Bytes(int32(id)))
+	}
+	return list
+}
+
 // scriptOf is the script of a token: that of its first letter.
 func scriptOf(b []byte, kind tokenizer.Kind) string {
 	switch kind {

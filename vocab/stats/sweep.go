@@ -152,7 +152,8 @@ func gain(a, b SweepPoint) float64 {
 	if x == 0 {
 		return 0
 	}
-	return math.Pow(y/x, 1/math.Log2(float64(b.Size)/float64(a.Size))) - 1
+	// Sizes that hardly differ say nothing about a doubling: 1e6 stands for beyond measure.
+	return min(math.Pow(y/x, 1/math.Log2(float64(b.Size)/float64(a.Size)))-1, 1e6)
 }
 
 func flattens(points []SweepPoint, flat float64) int {
