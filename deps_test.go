@@ -22,9 +22,12 @@ var allowed = map[string][]string{
 	"internal/orderedjson": {},
 
 	// Level 0
-	"tensor":            {},
-	"tokenizer":         {},
-	"tokenizer/trainer": {"tokenizer"},
+	"tensor":             {},
+	"tokenizer/ucd":      {},
+	"tokenizer/regex":    {"tokenizer/ucd"},
+	"tokenizer/charsmap": {"tokenizer/ucd"},
+	"tokenizer":          {"tokenizer/ucd", "tokenizer/regex", "tokenizer/charsmap"},
+	"tokenizer/trainer":  {"tokenizer"},
 
 	// Level 1
 	"linalg":         {"tensor"},

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"lep/tokenizer/ucd"
 )
 
 // addedSet finds added tokens in a text: of the matches that begin leftmost the
@@ -135,15 +137,15 @@ func (s *addedSet) cut(dst []part, text string, plainSpecial bool) []part {
 }
 
 func singleWord(text string, start, end int) bool {
-	if r, size := utf8.DecodeLastRuneInString(text[:start]); size > 0 && isWord(r) {
+	if r, size := utf8.DecodeLastRuneInString(text[:start]); size > 0 && ucd.IsWord(r) {
 		return false
 	}
 	r, size := utf8.DecodeRuneInString(text[end:])
-	return size == 0 || !isWord(r)
+	return size == 0 || !ucd.IsWord(r)
 }
 
 // trimSpaceLeft returns the length of text without the white space at its end.
-func trimSpaceLeft(text string) int { return len(strings.TrimRightFunc(text, isSpace)) }
+func trimSpaceLeft(text string) int { return len(strings.TrimRightFunc(text, ucd.IsSpace)) }
 
 // leadingSpace returns the length of the white space at the beginning of text.
-func leadingSpace(text string) int { return len(text) - len(strings.TrimLeftFunc(text, isSpace)) }
+func leadingSpace(text string) int { return len(text) - len(strings.TrimLeftFunc(text, ucd.IsSpace)) }

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"lep/tokenizer/charsmap"
+	"lep/tokenizer/ucd"
 )
 
 // maxNesting bounds how deep Sequences may stand in one another.
@@ -89,7 +92,7 @@ func compileNormalizerAt(raw json.RawMessage, depth int) (normalizer, error) {
 		}
 		return compileReplace(c.Pattern, *c.Content)
 	case "Precompiled":
-		m, err := readCharsmap(c.Charsmap)
+		m, err := charsmap.Read(c.Charsmap)
 		if err != nil {
 			return nil, fmt.Errorf("Precompiled: %w", err)
 		}
@@ -177,31 +180,8 @@ func (m runeNormalizer) rewrite(n *normalized, start int) {
 	e.done()
 }
 
-// lowerRune is Rust's char::to_lowercase (Unicode 17). Capital sigma becomes σ
-// wherever it stands: HF lowers character by character.
-func lowerRune(r rune) (rune, bool) {
-	if r < 0x80 {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r, true
-	}
-	switch {
-	case r < 0x1C89:
-		return unicode.ToLower(r), true
-	case r == 0x1C89 || r == 0xA7CC || r == 0xA7CE || r == 0xA7D2 || r == 0xA7D4 || r == 0xA7DA:
-		return r + 1, true
-	case r == 0xA7CB:
-		return 0x264, true
-	case r == 0xA7DC:
-		return 0x19B, true
-	case r >= 0x10D50 && r <= 0x10D65:
-		return r + 0x20, true
-	case r >= 0x16EA0 && r <= 0x16EB8:
-		return r + 0x1B, true
-	}
-	return unicode.ToLower(r), true
-}
+// lowerRune is HF's Lowercase.
+func lowerRune(r rune) (rune, bool) { return ucd.ToLower(r), true }
 
 // nmtRune is HF's Nmt: most control characters go, odd white space becomes a space.
 func nmtRune(r rune) (rune, bool) {

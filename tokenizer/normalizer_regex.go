@@ -1,15 +1,19 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+
+	"lep/tokenizer/regex"
+)
 
 // regexNormalizer replaces every match of a pattern.
 type regexNormalizer struct {
-	re *regex
+	re *regex.Regexp
 	to string
 }
 
 func compileRegexReplace(pattern, to string) (normalizer, error) {
-	re, err := compileRegexp(pattern)
+	re, err := regex.Compile(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("Replace: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"lep/internal/golden"
 )
@@ -99,4 +100,29 @@ func modelPath(t testing.TB, name, file string) string {
 		path += ".gz"
 	}
 	return path
+}
+
+// The numbers of code points that a normalizer leaves out were counted with tokenizers 0.23.3, one
+// character at a time.
+func TestNormalizersCountAsTheReferences(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		to   func(rune) (rune, bool)
+		want int
+	}{
+		{"StripAccents", dropAccent, 2097},
+		{"BertNormalizer's accents", dropNonspacing, 1567},
+		{"BertNormalizer's controls", bertClean, 137681},
+		{"Nmt", nmtRune, 30},
+	} {
+		got := 0
+		for r := range rune(utf8.MaxRune + 1) {
+			if _, keep := tt.to(r); utf8.ValidRune(r) && !keep {
+				got++
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%s: %d code points, want %d", tt.name, got, tt.want)
+		}
+	}
 }

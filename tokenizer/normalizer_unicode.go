@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"lep/tokenizer/ucd"
 )
 
 // unicodeForm is a Unicode normalization form as HF tokenizers has it, with the tables of
@@ -26,11 +28,11 @@ var (
 )
 
 // Characters whose decomposition is younger than HF's tables.
-var youngDecompositions = []runeRange{{0x32FF, 0x32FF}, {0xA7F2, 0xA7F4}, {0xAB69, 0xAB69}, {0x10781, 0x10785},
+var youngDecompositions = ucd.Ranges{{0x32FF, 0x32FF}, {0xA7F2, 0xA7F4}, {0xAB69, 0xAB69}, {0x10781, 0x10785},
 	{0x10787, 0x107B0}, {0x107B2, 0x107BA}, {0x11938, 0x11938}, {0x1E030, 0x1E06D}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}}
 
 // Marks that are younger than HF's tables: there they do not reorder.
-var youngMarks = []runeRange{{0x7FD, 0x7FD}, {0x898, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B, 0xD3C},
+var youngMarks = ucd.Ranges{{0x7FD, 0x7FD}, {0x898, 0x89F}, {0x8CA, 0x8D3}, {0x9FE, 0x9FE}, {0xC3C, 0xC3C}, {0xD3B, 0xD3C},
 	{0xEBA, 0xEBA}, {0x1715, 0x1715}, {0x1ABF, 0x1ACE}, {0x1DF6, 0x1DFA}, {0xA82C, 0xA82C}, {0x10D24, 0x10D27},
 	{0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF}, {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B},
 	{0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
@@ -158,7 +160,7 @@ func (f unicodeForm) decomposeRune(steps []step, r rune, s string) []step {
 		return steps
 	}
 	parts := f.form.PropertiesString(s).Decomposition()
-	if parts == nil || inRanges(youngDecompositions, r) {
+	if parts == nil || youngDecompositions.Has(r) {
 		return append(steps, step{r: r, class: combiningClass(r, s)})
 	}
 	for change := 0; len(parts) > 0; change = 1 {
@@ -170,7 +172,7 @@ func (f unicodeForm) decomposeRune(steps []step, r rune, s string) []step {
 }
 
 func combiningClass(r rune, s string) uint8 {
-	if r < 0x300 || inRanges(youngMarks, r) {
+	if r < 0x300 || youngMarks.Has(r) {
 		return 0
 	}
 	return norm.NFD.PropertiesString(s).CCC()
@@ -232,7 +234,7 @@ var compositions = sync.OnceValue(func() map[[2]rune]rune {
 	for r := rune(0xC0); r < 0x1D200; r++ {
 		size := utf8.EncodeRune(buf[:], r)
 		parts := norm.NFC.Properties(buf[:size]).Decomposition()
-		if parts == nil || inRanges(youngDecompositions, r) || !norm.NFC.IsNormal(buf[:size]) {
+		if parts == nil || youngDecompositions.Has(r) || !norm.NFC.IsNormal(buf[:size]) {
 			continue
 		}
 		last, size := utf8.DecodeLastRune(parts)

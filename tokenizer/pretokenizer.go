@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"lep/internal/hint"
+	"lep/tokenizer/regex"
+	"lep/tokenizer/ucd"
 )
 
 // preTokenizer cuts a normalized text into the pieces that the model sees one by
@@ -80,9 +82,9 @@ func newPreTokenizer(c *preTokenizerJSON) (preTokenizer, error) {
 		return patternSplit{pattern: p, behavior: b, invert: c.Invert}, err
 	case "Digits":
 		if c.IndividualDigit {
-			return patternSplit{pattern: runePattern(isNumeric), behavior: isolated}, nil
+			return patternSplit{pattern: runePattern(ucd.IsNumeric), behavior: isolated}, nil
 		}
-		return patternSplit{pattern: runePattern(isNumeric), behavior: contiguous}, nil
+		return patternSplit{pattern: runePattern(ucd.IsNumeric), behavior: contiguous}, nil
 	case "Punctuation":
 		b := isolated
 		if c.Behavior != "" {
@@ -91,11 +93,11 @@ func newPreTokenizer(c *preTokenizerJSON) (preTokenizer, error) {
 				return nil, err
 			}
 		}
-		return patternSplit{pattern: runePattern(isPunctuation), behavior: b}, nil
+		return patternSplit{pattern: runePattern(ucd.IsPunctuationHF), behavior: b}, nil
 	case "Whitespace":
 		return patternSplit{pattern: scanner(scanWords), behavior: isolated, dropSpace: true}, nil
 	case "WhitespaceSplit":
-		return patternSplit{pattern: runePattern(isSpace), behavior: removed}, nil
+		return patternSplit{pattern: runePattern(ucd.IsSpace), behavior: removed}, nil
 	case "BertPreTokenizer":
 		return bertSplit{}, nil
 	case "CharDelimiterSplit":
@@ -129,7 +131,7 @@ func compilePattern(raw json.RawMessage) (pattern, error) {
 		if f, ok := scanners[*p.Regex]; ok {
 			return f, nil
 		}
-		return compileRegexp(*p.Regex)
+		return regex.Compile(*p.Regex)
 	}
 	return nil, fmt.Errorf("pattern %s: want {\"String\": …} or {\"Regex\": …}", raw)
 }
@@ -137,7 +139,7 @@ func compilePattern(raw json.RawMessage) (pattern, error) {
 // literal is a pattern that matches one string.
 type literal string
 
-func (l literal) next(s string, from int) (start, end int, ok bool) {
+func (l literal) Next(s string, from int) (start, end int, ok bool) {
 	i := strings.Index(s[from:], string(l))
 	return from + i, from + i + len(l), i >= 0
 }
@@ -145,7 +147,7 @@ func (l literal) next(s string, from int) (start, end int, ok bool) {
 // runePattern matches single characters.
 type runePattern func(r rune) bool
 
-func (f runePattern) next(s string, from int) (start, end int, ok bool) {
+func (f runePattern) Next(s string, from int) (start, end int, ok bool) {
 	for i := from; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		if f(r) {
@@ -158,14 +160,14 @@ func (f runePattern) next(s string, from int) (start, end int, ok bool) {
 
 // scanWords is \w+|[^\w\s]+ and, so that it matches everywhere, \s+.
 func scanWords(s string, i int) int {
-	c, size := runeAt(s, i)
+	c, size := ucd.At(s, i)
 	switch {
-	case c&classWord != 0:
-		return run(s, i+size, classWord)
-	case c&classSpace != 0:
-		return run(s, i+size, classSpace)
+	case c&ucd.Word != 0:
+		return run(s, i+size, ucd.Word)
+	case c&ucd.Space != 0:
+		return run(s, i+size, ucd.Space)
 	}
-	return runNot(s, i+size, classWord|classSpace)
+	return runNot(s, i+size, ucd.Word|ucd.Space)
 }
 
 func fixedLength(n int) func(s string, i int) int {
@@ -229,7 +231,7 @@ func (p patternSplit) split(dst []normalized, n *normalized) []normalized {
 		}
 		piece := n.slice(s.start, s.end)
 		if p.dropSpace {
-			if c, _ := runeAt(piece.text, 0); c&classSpace != 0 {
+			if c, _ := ucd.At(piece.text, 0); c&ucd.Space != 0 {
 				continue
 			}
 		}
@@ -243,7 +245,7 @@ func matches(p pattern, text string) []stretch {
 	var all []stretch
 	last := 0
 	for from := 0; from <= len(text); {
-		start, end, ok := p.next(text, from)
+		start, end, ok := p.Next(text, from)
 		if !ok {
 			break
 		}
@@ -307,9 +309,9 @@ type bertSplit struct{}
 
 func (bertSplit) split(dst []normalized, n *normalized) []normalized {
 	var words []normalized
-	words = patternSplit{pattern: runePattern(isSpace), behavior: removed}.split(words, n)
+	words = patternSplit{pattern: runePattern(ucd.IsSpace), behavior: removed}.split(words, n)
 	for i := range words {
-		dst = patternSplit{pattern: runePattern(isPunctuation), behavior: isolated}.split(dst, &words[i])
+		dst = patternSplit{pattern: runePattern(ucd.IsPunctuationHF), behavior: isolated}.split(dst, &words[i])
 	}
 	return dst
 }

@@ -2,14 +2,15 @@ package tokenizer
 
 import (
 	"strings"
-	"unicode/utf8"
+
+	"lep/tokenizer/ucd"
 )
 
 // pattern finds the matches of a split pattern one after the other.
 type pattern interface {
-	// next returns the first match that begins at byte from or later. A match may be
+	// Next returns the first match that begins at byte from or later. A match may be
 	// empty; the caller then goes on one character further.
-	next(s string, from int) (start, end int, ok bool)
+	Next(s string, from int) (start, end int, ok bool)
 }
 
 // scanner is a split pattern that everybody uses, written out by hand. Such a
@@ -19,7 +20,7 @@ type pattern interface {
 // space.
 type scanner func(s string, i int) int
 
-func (f scanner) next(s string, from int) (start, end int, ok bool) {
+func (f scanner) Next(s string, from int) (start, end int, ok bool) {
 	if from >= len(s) {
 		return 0, 0, false
 	}
@@ -36,24 +37,13 @@ var scanners = map[string]scanner{
 	`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`:                                                                scanTekken,
 }
 
-const classLN = classLetter | classNumber
-
-// runeAt decodes the character at byte i; an ill-formed byte is U+FFFD of size 1.
-func runeAt(s string, i int) (class, int) {
-	if c := s[i]; c < utf8.RuneSelf {
-		return classes[c], 1
-	} else if c >= 0xC2 && c < 0xE0 && i+1 < len(s) && s[i+1]&0xC0 == 0x80 {
-		return classes[int(c&0x1F)<<6|int(s[i+1]&0x3F)], 2
-	}
-	r, size := utf8.DecodeRuneInString(s[i:])
-	return classOf(r), size
-}
+const classLN = ucd.Letter | ucd.Number
 
 // run returns the end of the characters from i on that have one of the wanted
 // properties.
-func run(s string, i int, want class) int {
+func run(s string, i int, want ucd.Class) int {
 	for i < len(s) {
-		c, size := runeAt(s, i)
+		c, size := ucd.At(s, i)
 		if c&want == 0 {
 			break
 		}
@@ -64,9 +54,9 @@ func run(s string, i int, want class) int {
 
 // runNot returns the end of the characters from i on that have none of the
 // properties.
-func runNot(s string, i int, without class) int {
+func runNot(s string, i int, without ucd.Class) int {
 	for i < len(s) {
-		c, size := runeAt(s, i)
+		c, size := ucd.At(s, i)
 		if c&without != 0 {
 			break
 		}
@@ -114,8 +104,8 @@ func contraction(s string, i int, fold bool) int {
 func spaces(s string, i int) int {
 	end, last := i, i
 	for end < len(s) {
-		c, size := runeAt(s, end)
-		if c&classSpace == 0 {
+		c, size := ucd.At(s, end)
+		if c&ucd.Space == 0 {
 			break
 		}
 		last = end
@@ -132,8 +122,8 @@ func spaces(s string, i int) int {
 func lines(s string, i int) int {
 	newline := 0
 	for end := i; end < len(s); {
-		c, size := runeAt(s, end)
-		if c&classSpace == 0 {
+		c, size := ucd.At(s, end)
+		if c&ucd.Space == 0 {
 			break
 		}
 		if s[end] == '\n' || s[end] == '\r' {
@@ -155,14 +145,14 @@ func scanGPT2(s string, i int) int {
 	if s[i] == ' ' && i+1 < len(s) {
 		j++
 	}
-	c, size := runeAt(s, j)
+	c, size := ucd.At(s, j)
 	switch {
-	case c&classLetter != 0:
-		return run(s, j+size, classLetter)
-	case c&classNumber != 0:
-		return run(s, j+size, classNumber)
-	case c&classSpace == 0:
-		return runNot(s, j+size, classLN|classSpace)
+	case c&ucd.Letter != 0:
+		return run(s, j+size, ucd.Letter)
+	case c&ucd.Number != 0:
+		return run(s, j+size, ucd.Number)
+	case c&ucd.Space == 0:
+		return runNot(s, j+size, classLN|ucd.Space)
 	}
 	return spaces(s, i)
 }
@@ -173,22 +163,22 @@ func scanQwen2(s string, i int) int  { return scanCL100k(s, i, 1) }
 // scanCL100k is the pattern of cl100k_base and its descendants, which differ in
 // how many digits go together.
 func scanCL100k(s string, i, digits int) int {
-	c, size := runeAt(s, i)
-	if c&classLetter != 0 {
-		return run(s, i+size, classLetter)
+	c, size := ucd.At(s, i)
+	if c&ucd.Letter != 0 {
+		return run(s, i+size, ucd.Letter)
 	}
-	if c&classNumber != 0 {
+	if c&ucd.Number != 0 {
 		return numbers(s, i+size, digits-1)
 	}
 	if end := contraction(s, i, true); end > i {
 		return end
 	}
-	next, nextSize := class(classSpace), 0
+	next, nextSize := ucd.Space, 0
 	if i+size < len(s) {
-		next, nextSize = runeAt(s, i+size)
+		next, nextSize = ucd.At(s, i+size)
 	}
-	if s[i] != '\r' && s[i] != '\n' && next&classLetter != 0 {
-		return run(s, i+size+nextSize, classLetter)
+	if s[i] != '\r' && s[i] != '\n' && next&ucd.Letter != 0 {
+		return run(s, i+size+nextSize, ucd.Letter)
 	}
 	return otherOrSpace(s, i, c, size, next, "\r\n")
 }
@@ -196,8 +186,8 @@ func scanCL100k(s string, i, digits int) int {
 // numbers returns the end of at most n further numbers from i on.
 func numbers(s string, i, n int) int {
 	for ; n > 0 && i < len(s); n-- {
-		c, size := runeAt(s, i)
-		if c&classNumber == 0 {
+		c, size := ucd.At(s, i)
+		if c&ucd.Number == 0 {
 			break
 		}
 		i += size
@@ -208,12 +198,12 @@ func numbers(s string, i, n int) int {
 // otherOrSpace is the common end of the newer patterns,
 // ␣?[^\s\p{L}\p{N}]+[trail]*|\s*[\r\n]+|\s+(?!\S)|\s+, at a character that is neither
 // letter nor number.
-func otherOrSpace(s string, i int, c class, size int, next class, trail string) int {
+func otherOrSpace(s string, i int, c ucd.Class, size int, next ucd.Class, trail string) int {
 	switch {
-	case c&classSpace == 0:
-		return runOf(s, runNot(s, i+size, classLN|classSpace), trail)
-	case s[i] == ' ' && next&(classLN|classSpace) == 0:
-		return runOf(s, runNot(s, i+1, classLN|classSpace), trail)
+	case c&ucd.Space == 0:
+		return runOf(s, runNot(s, i+size, classLN|ucd.Space), trail)
+	case s[i] == ' ' && next&(classLN|ucd.Space) == 0:
+		return runOf(s, runNot(s, i+1, classLN|ucd.Space), trail)
 	}
 	return lines(s, i)
 }
@@ -224,19 +214,19 @@ func scanTekken(s string, i int) int { return scanCased(s, i, 1, false) }
 // scanCased is the pattern of o200k_base and of Mistral's tekken. A word is
 // capitals and then small letters; letters without case and marks are both.
 func scanCased(s string, i, digits int, contractions bool) int {
-	c, size := runeAt(s, i)
+	c, size := ucd.At(s, i)
 	if end := casedWord(s, i, c, size); end > i {
 		if contractions {
 			return contraction(s, end, true)
 		}
 		return end
 	}
-	if c&classNumber != 0 {
+	if c&ucd.Number != 0 {
 		return numbers(s, i+size, digits-1)
 	}
-	next := class(classSpace)
+	next := ucd.Space
 	if i+size < len(s) {
-		next, _ = runeAt(s, i+size)
+		next, _ = ucd.At(s, i+size)
 	}
 	return otherOrSpace(s, i, c, size, next, "\r\n/")
 }
@@ -244,7 +234,7 @@ func scanCased(s string, i, digits int, contractions bool) int {
 // casedWord is [^\r\n\p{L}\p{N}]?U*W+|[^\r\n\p{L}\p{N}]?U+W*, where U is capitals and W
 // small letters. It returns i if neither matches at byte i. A mark is tried as the
 // character in front of a word first.
-func casedWord(s string, i int, c class, size int) int {
+func casedWord(s string, i int, c ucd.Class, size int) int {
 	before := i
 	if c&classLN == 0 && s[i] != '\r' && s[i] != '\n' {
 		before = i + size
@@ -255,7 +245,7 @@ func casedWord(s string, i int, c class, size int) int {
 				return end
 			}
 		}
-		if c&(classLetter|classMark) != 0 {
+		if c&(ucd.Letter|ucd.Mark) != 0 {
 			if end := capitalsSmall(s, i, small); end > i {
 				return end
 			}
@@ -268,19 +258,19 @@ func casedWord(s string, i int, c class, size int) int {
 func capitalsSmall(s string, i int, small bool) int {
 	capitals, backtrack := i, i // backtrack: end of the last of the capitals that is in W, too
 	for capitals < len(s) {
-		c, size := runeAt(s, capitals)
-		if c&(classLetter|classMark) == 0 || c&classLower != 0 {
+		c, size := ucd.At(s, capitals)
+		if c&(ucd.Letter|ucd.Mark) == 0 || c&ucd.Lower != 0 {
 			break
 		}
 		capitals += size
-		if c&classUpper == 0 {
+		if c&ucd.Upper == 0 {
 			backtrack = capitals
 		}
 	}
 	end := capitals
 	for end < len(s) {
-		c, size := runeAt(s, end)
-		if c&(classLetter|classMark) == 0 || c&classUpper != 0 {
+		c, size := ucd.At(s, end)
+		if c&(ucd.Letter|ucd.Mark) == 0 || c&ucd.Upper != 0 {
 			break
 		}
 		end += size

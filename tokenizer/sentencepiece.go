@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"lep/tokenizer/charsmap"
 )
 
 // SentencePiece is what a .model file says beside its pieces: how text is
@@ -121,7 +123,7 @@ func readSentencePiece(data []byte) (*Definition, error) {
 		return nil, err
 	}
 	if len(sp.Charsmap) > 0 {
-		if _, err := readCharsmap(sp.Charsmap); err != nil {
+		if _, err := charsmap.Read(sp.Charsmap); err != nil {
 			return nil, err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"unicode/utf8"
+
+	"lep/tokenizer/charsmap"
 )
 
 // spBPE is SentencePiece's BPE: two neighbouring symbols merge if what they spell
@@ -17,14 +19,14 @@ type spBPE struct {
 	low           []int32
 	high          map[rune]int32
 	extra, frozen int32
-	defined       dartsTrie
+	defined       charsmap.Trie
 	unused        map[int32][]token // unused pieces: the pieces that stand for them
 }
 
 // unknownSymbol is what a character is that no piece contains.
 const unknownSymbol = 1 << 30
 
-func newSPBPE(m *Model, defined dartsTrie) (*spBPE, error) {
+func newSPBPE(m *Model, defined charsmap.Trie) (*spBPE, error) {
 	b := &spBPE{defined: defined, extra: int32(len(m.Pieces)), high: map[rune]int32{}, unused: map[int32][]token{}}
 	symbols := make(map[string]int32, len(m.Pieces))
 	var pieces []Piece
@@ -128,7 +130,7 @@ func (b *spBPE) tokens(w *spWorker, text string) {
 	s.out = s.out[:0]
 	for i := 0; i < len(text); {
 		if b.defined != nil {
-			if id, size := b.defined.longest(text[i:]); size > 0 {
+			if id, size := b.defined.Longest(text[i:]); size > 0 {
 				s.out = append(s.out, token{b.frozen + int32(id), int32(i), int32(i + size)})
 				i += size
 				continue

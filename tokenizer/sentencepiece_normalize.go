@@ -3,6 +3,8 @@ package tokenizer
 import (
 	"strings"
 	"unicode/utf8"
+
+	"lep/tokenizer/charsmap"
 )
 
 const spaceSymbol = "▁"
@@ -12,9 +14,9 @@ const spaceSymbol = "▁"
 // takes user-defined symbols out of the charsmap's way, the longest first, and
 // turns a byte that is no UTF-8 into U+FFFD.
 type spNormalizer struct {
-	m           *charsmap // nil for identity
-	defined     dartsTrie // user-defined symbols, nil for none
-	definedLead [256]bool // first bytes of them
+	m           *charsmap.Map // nil for identity
+	defined     charsmap.Trie // user-defined symbols, nil for none
+	definedLead [256]bool     // first bytes of them
 	dummy       bool
 	squeeze     bool // remove_extra_whitespaces
 	suffix      bool // treat_whitespace_as_suffix
@@ -29,19 +31,19 @@ func newSPNormalizer(d *Definition) (*spNormalizer, error) {
 	}
 	var err error
 	if len(sp.Charsmap) > 0 {
-		if z.m, err = readCharsmap(sp.Charsmap); err != nil {
+		if z.m, err = charsmap.Read(sp.Charsmap); err != nil {
 			return nil, err
 		}
 	}
-	var defined []trieEntry
+	var defined []charsmap.Entry
 	for _, p := range d.Model.Pieces {
 		if p.Kind == UserDefined {
-			defined = append(defined, trieEntry{p.Text, uint32(p.ID)})
+			defined = append(defined, charsmap.Entry{Key: p.Text, Value: uint32(p.ID)})
 			z.definedLead[p.Text[0]] = true
 		}
 	}
 	if defined != nil {
-		z.defined, err = buildDartsTrie(defined, false)
+		z.defined, err = charsmap.BuildTrie(defined, false)
 	}
 	return z, err
 }
@@ -49,12 +51,12 @@ func newSPNormalizer(d *Definition) (*spNormalizer, error) {
 // prefix normalizes the beginning of s: what it becomes and how many bytes it has.
 func (z *spNormalizer) prefix(s string) (to string, size int) {
 	if z.definedLead[s[0]] {
-		if _, size := z.defined.longest(s); size > 0 {
+		if _, size := z.defined.Longest(s); size > 0 {
 			return s[:size], size
 		}
 	}
 	if z.m != nil {
-		if to, size := z.m.longest(s); size > 0 {
+		if to, size := z.m.Longest(s); size > 0 {
 			return to, size
 		}
 	}
@@ -72,23 +74,23 @@ func (z *spNormalizer) plain(s string) int {
 	for i < len(s) {
 		c := s[i]
 		size := 1
-		lead := leadNone
+		lead := charsmap.LeadNone
 		switch {
 		case c == ' ' || z.definedLead[c]:
 			return i
 		case c < utf8.RuneSelf:
 			if z.m != nil {
-				lead = z.m.lead[c]
+				lead = z.m.Lead(rune(c))
 			}
 		case c >= 0xC2 && c < 0xE0 && i+1 < len(s) && s[i+1]&0xC0 == 0x80:
 			size = 2
 			if z.m != nil {
-				lead = z.m.lead[rune(c&0x1F)<<6|rune(s[i+1]&0x3F)]
+				lead = z.m.Lead(rune(c&0x1F)<<6 | rune(s[i+1]&0x3F))
 			}
 		default:
 			return i
 		}
-		if lead == leadTrie || lead == leadMarks && i+size < len(s) && s[i+size]>>1 == 0xCC>>1 {
+		if lead == charsmap.LeadAny || lead == charsmap.LeadMarks && i+size < len(s) && s[i+size]>>1 == 0xCC>>1 {
 			return i
 		}
 		i += size
@@ -191,3 +193,8 @@ func (z *spNormalizer) append(dst []byte, text string, where *[]int32) []byte {
 	mark(1, end)
 	return dst
 }
+
+// SentencePieceCharsmap returns the precompiled charsmap of one of SentencePiece's
+// normalization rules: nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf, or nothing for
+// identity; see [charsmap.Named].
+func SentencePieceCharsmap(rule string) ([]byte, error) { return charsmap.Named(rule) }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"unicode/utf8"
+
+	"lep/tokenizer/charsmap"
 )
 
 // spUnigram is SentencePiece's Unigram (EncodeOptimized): the path with the highest
@@ -12,10 +14,10 @@ import (
 // becomes 0 and those ahead of it move along (so SentencePiece 0.2.3; found by
 // comparison on megabytes of text, where no other threshold gives its pieces).
 type spUnigram struct {
-	trie    dartsTrie // values are ids
-	scores  []float32 // by id
-	unknown float32   // score of a character that is no piece
-	longest int       // bytes in a piece
+	trie    charsmap.Trie // values are ids
+	scores  []float32     // by id
+	unknown float32       // score of a character that is no piece
+	longest int           // bytes in a piece
 }
 
 const resetScore = -100000
@@ -39,7 +41,7 @@ func newSPUnigram(m *Model) (*spUnigram, error) {
 		}
 	}
 	u.unknown = low - unknownPenalty
-	var entries []trieEntry
+	var entries []charsmap.Entry
 	for _, p := range m.Pieces {
 		switch p.Kind {
 		case Text:
@@ -49,11 +51,11 @@ func newSPUnigram(m *Model) (*spUnigram, error) {
 		default:
 			continue
 		}
-		entries = append(entries, trieEntry{p.Text, uint32(p.ID)})
+		entries = append(entries, charsmap.Entry{Key: p.Text, Value: uint32(p.ID)})
 		u.longest = max(u.longest, len(p.Text))
 	}
 	var err error
-	u.trie, err = buildDartsTrie(entries, false)
+	u.trie, err = charsmap.BuildTrie(entries, false)
 	return u, err
 }
 
@@ -81,7 +83,7 @@ func (u *spUnigram) search(best []spNode, text string, score float32) {
 		best[i].start = -1
 	}
 	best[0].score = score
-	root := u.trie.root()
+	root := u.trie.Root()
 	for at := 0; at < len(text); {
 		_, size := utf8.DecodeRuneInString(text[at:])
 		if best[at].score < resetScore {
@@ -91,16 +93,16 @@ func (u *spUnigram) search(best []spNode, text string, score float32) {
 		single := false
 		base := root
 		for i := at; i < len(text); i++ {
-			next, unit, ok := u.trie.step(base, text[i])
+			next, unit, ok := u.trie.Step(base, text[i])
 			if !ok {
 				break
 			}
 			base = next
-			if !unitLeaf(unit) {
+			if !charsmap.Leaf(unit) {
 				continue
 			}
 			single = single || i+1-at == size
-			id := int32(u.trie.value(base))
+			id := int32(u.trie.Value(base))
 			best[i+1].offer(till+u.scores[id], at, id)
 		}
 		if !single {

@@ -15,7 +15,7 @@ import (
 // findWords sets what cutting needs, and words if text may be cut.
 func (e *spEncoder) findWords(d *Definition) {
 	z := e.norm
-	if z.suffix || z.space != spaceSymbol || z.m != nil && !z.m.spaceOnly {
+	if z.suffix || z.space != spaceSymbol || z.m != nil && !z.m.SpaceOnly() {
 		return
 	}
 	if to, size := z.prefix(" "); to != " " || size != 1 {
@@ -46,26 +46,8 @@ func (e *spEncoder) findWords(d *Definition) {
 			continue
 		}
 		to, size := z.prefix(s)
-		e.space[c] = to == " " && size == 1 && (c == ' ' || !z.m.extends(s))
+		e.space[c] = to == " " && size == 1 && (c == ' ' || !z.m.Extends(s))
 	}
-}
-
-// extends reports whether keys longer than s begin with it.
-func (m *charsmap) extends(s string) bool {
-	base := m.trie.root()
-	for i := range len(s) {
-		next, _, ok := m.trie.step(base, s[i])
-		if !ok {
-			return false
-		}
-		base = next
-	}
-	for c := 1; c < 256; c++ {
-		if _, _, ok := m.trie.step(base, byte(c)); ok {
-			return true
-		}
-	}
-	return false
 }
 
 func (e *spEncoder) isSpace(c byte) bool { return c < utf8.RuneSelf && e.space[c] }

@@ -8,6 +8,8 @@ import (
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"lep/tokenizer/charsmap"
 )
 
 // SentencePieceModel writes the definition as a SentencePiece .model. What was read
@@ -41,7 +43,7 @@ func (d *Definition) appendModel() ([]byte, error) {
 		}
 	}
 	if len(sp.Charsmap) > 0 {
-		if _, err := readCharsmap(sp.Charsmap); err != nil {
+		if _, err := charsmap.Read(sp.Charsmap); err != nil {
 			return nil, err
 		}
 	}

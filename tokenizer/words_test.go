@@ -11,6 +11,7 @@ import (
 	"github.com/dlclark/regexp2/v2"
 
 	"lep/internal/golden"
+	"lep/tokenizer/regex"
 )
 
 // letters is a byte-level definition with a few Russian and English merges.
@@ -207,7 +208,7 @@ func TestScanners(t *testing.T) {
 		texts = append(texts, b.String())
 	}
 	for expr, scan := range scanners {
-		own, err := compileRegexp(expr)
+		own, err := regex.Compile(expr)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package tokenizer
+package regex
 
 import (
 	"fmt"
@@ -8,13 +8,13 @@ import (
 	"lep/internal/hint"
 )
 
-// regex is a split pattern in the dialect of tokenizer.json: Oniguruma with Ruby's
+// Regexp is a split pattern in the dialect of tokenizer.json: Oniguruma with Ruby's
 // syntax, without captures and back references. It backtracks as Oniguruma does,
 // so that the same alternative wins, but remembers for every state and position that they
 // lead nowhere: no pattern takes more than states × characters steps to
 // fail (the bit-state search of Go's regexp), where Oniguruma may take exponentially many.
 // It is safe for concurrent use.
-type regex struct {
+type Regexp struct {
 	code  []inst
 	sets  []charSet
 	nodes int       // compiled so far, repeated ones as often as they are copied
@@ -52,18 +52,18 @@ const (
 	assertNotWord
 )
 
-// compileRegexp compiles a pattern. What this dialect has and the package does not
+// Compile compiles a pattern. What this dialect has and the package does not
 // is refused by name.
-func compileRegexp(expr string) (*regex, error) {
+func Compile(expr string) (*Regexp, error) {
 	if len(expr) > maxPattern {
 		return nil, fmt.Errorf("a pattern of %d bytes, want at most %d", len(expr), maxPattern)
 	}
-	p := &regexParser{text: expr}
+	p := &parser{text: expr}
 	root, err := p.alternatives()
 	if err == nil && p.pos < len(expr) {
 		err = fmt.Errorf("')' without '('")
 	}
-	r := &regex{}
+	r := &Regexp{}
 	if err == nil {
 		err = r.emit(root)
 	}
@@ -76,8 +76,9 @@ func compileRegexp(expr string) (*regex, error) {
 	return r, nil
 }
 
-// next implements pattern.
-func (r *regex) next(s string, from int) (start, end int, ok bool) {
+// Next returns the first match that begins at byte from of s or later. A match may be
+// empty; the caller then goes on one character further.
+func (r *Regexp) Next(s string, from int) (start, end int, ok bool) {
 	b := r.pool.Get().(*backtracker)
 	defer r.pool.Put(b)
 	for start = from; start <= len(s); {
@@ -101,7 +102,7 @@ type state struct{ pc, pos int32 }
 
 // match runs the code at pc from byte start on and returns where it first accepts; if
 // want is not negative, it must accept there.
-func (r *regex) match(b *backtracker, s string, pc int32, start, want int) (int, bool) {
+func (r *Regexp) match(b *backtracker, s string, pc int32, start, want int) (int, bool) {
 	defer func() { clear(b.visited) }()
 	b.visited = b.visited[:0]
 	b.stack = append(b.stack[:0], state{pc, int32(start)})
@@ -163,7 +164,7 @@ func (b *backtracker) visit(pos, pc, width int) bool {
 
 // part runs an instruction that holds code of its own, which begins at at.pc, and
 // returns the state to go on with; pc -1 if it failed.
-func (r *regex) part(b *backtracker, s string, i *inst, at state) state {
+func (r *Regexp) part(b *backtracker, s string, i *inst, at state) state {
 	if b.inner == nil {
 		b.inner = new(backtracker)
 	}
@@ -184,7 +185,7 @@ func (r *regex) part(b *backtracker, s string, i *inst, at state) state {
 }
 
 // behind reports whether a part matches just before a position.
-func (r *regex) behind(b *backtracker, s string, i *inst, at state) bool {
+func (r *Regexp) behind(b *backtracker, s string, i *inst, at state) bool {
 	start := int(at.pos)
 	for n := int32(0); n <= i.z; n++ {
 		if n >= i.y {
@@ -220,7 +221,7 @@ func assertion(kind int32, s string, pos int) bool {
 }
 
 // emit appends the code of a node.
-func (r *regex) emit(n *regexNode) error {
+func (r *Regexp) emit(n *node) error {
 	if r.nodes++; r.nodes > maxProgram {
 		return fmt.Errorf("compiles to more than %d parts", maxProgram)
 	}
@@ -252,7 +253,7 @@ func (r *regex) emit(n *regexNode) error {
 	return r.emitPart(n)
 }
 
-func (r *regex) emitChoice(kids []*regexNode) error {
+func (r *Regexp) emitChoice(kids []*node) error {
 	var ends []int
 	for i, k := range kids {
 		split := len(r.code)
@@ -275,7 +276,7 @@ func (r *regex) emitChoice(kids []*regexNode) error {
 }
 
 // emitRepeat writes min copies and then either a loop or optional copies.
-func (r *regex) emitRepeat(n *regexNode) error {
+func (r *Regexp) emitRepeat(n *node) error {
 	body := n.kids[0]
 	for range n.min {
 		if err := r.emit(body); err != nil {
@@ -310,7 +311,7 @@ func (r *regex) emitRepeat(n *regexNode) error {
 	return nil
 }
 
-func (r *regex) emitPart(n *regexNode) error {
+func (r *Regexp) emitPart(n *node) error {
 	at := len(r.code)
 	i := inst{op: opAtomic}
 	switch n.op {

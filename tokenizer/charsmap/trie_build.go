@@ -1,4 +1,4 @@
-package tokenizer
+package charsmap
 
 import (
 	"cmp"
@@ -9,28 +9,29 @@ import (
 	"strings"
 )
 
-type trieEntry struct {
-	key   string
-	value uint32
+// Entry is a key of a trie and its value.
+type Entry struct {
+	Key   string
+	Value uint32
 }
 
-// buildDartsTrie makes a trie of entries, which it sorts. Keys are
+// BuildTrie makes a trie of entries, which it sorts. Keys are
 // distinct, not empty and without NUL; values are below 1<<31. With share, equal
 // subtrees are stored once: keys with the same ends and values take little room,
 // as the 225,000 of the NFKC charsmap do.
-func buildDartsTrie(entries []trieEntry, share bool) (dartsTrie, error) {
-	slices.SortFunc(entries, func(a, b trieEntry) int { return cmp.Compare(a.key, b.key) })
+func BuildTrie(entries []Entry, share bool) (Trie, error) {
+	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Key, b.Key) })
 	for i, e := range entries {
 		switch {
-		case e.key == "" || strings.IndexByte(e.key, 0) >= 0:
-			return nil, fmt.Errorf("trie: key %q is empty or has a NUL", e.key)
-		case i > 0 && entries[i-1].key == e.key:
-			return nil, fmt.Errorf("trie: key %q stands twice", e.key)
-		case e.value >= leafBit:
-			return nil, fmt.Errorf("trie: value %d of key %q", e.value, e.key)
+		case e.Key == "" || strings.IndexByte(e.Key, 0) >= 0:
+			return nil, fmt.Errorf("trie: key %q is empty or has a NUL", e.Key)
+		case i > 0 && entries[i-1].Key == e.Key:
+			return nil, fmt.Errorf("trie: key %q stands twice", e.Key)
+		case e.Value >= leafBit:
+			return nil, fmt.Errorf("trie: value %d of key %q", e.Value, e.Key)
 		}
 	}
-	b := &arrayBuilder{}
+	b := &trieBuilder{}
 	if share {
 		b.shared = map[string]int32{}
 	}
@@ -48,16 +49,16 @@ func buildDartsTrie(entries []trieEntry, share bool) (dartsTrie, error) {
 	return b.units, nil
 }
 
-// dartsNode is a node before it has its place.
-type dartsNode struct {
+// trieNode is a node before it has its place.
+type trieNode struct {
 	labels   []byte  // 0, first, for a key that ends here
 	children []int32 // node, or the value for label 0
 }
 
-// arrayBuilder makes nodes of entries and places them first fit. Free units of
+// trieBuilder makes nodes of entries and places them first fit. Free units of
 // the last openBlocks blocks form a circular list.
-type arrayBuilder struct {
-	nodes  []dartsNode
+type trieBuilder struct {
+	nodes  []trieNode
 	shared map[string]int32 // by what a node says; nil: every node is new
 	bases  []uint32         // of nodes that have a place, else 0
 
@@ -71,7 +72,7 @@ type arrayBuilder struct {
 
 const openBlocks = 16
 
-func (b *arrayBuilder) grow() {
+func (b *trieBuilder) grow() {
 	n := len(b.units)
 	b.units = append(b.units, make([]uint32, 256)...)
 	b.free = append(b.free, make([]bool, 256)...)
@@ -92,7 +93,7 @@ func (b *arrayBuilder) grow() {
 	}
 }
 
-func (b *arrayBuilder) link(i int32) {
+func (b *trieBuilder) link(i int32) {
 	if b.head < 0 {
 		b.head, b.prev[i], b.next[i] = i, i, i
 		return
@@ -102,7 +103,7 @@ func (b *arrayBuilder) link(i int32) {
 	b.next[last], b.prev[b.head] = i, i
 }
 
-func (b *arrayBuilder) unlink(i int32) {
+func (b *trieBuilder) unlink(i int32) {
 	if b.next[i] == i {
 		b.head = -1
 		return
@@ -114,7 +115,7 @@ func (b *arrayBuilder) unlink(i int32) {
 }
 
 // take marks a unit as in use.
-func (b *arrayBuilder) take(i int32) {
+func (b *trieBuilder) take(i int32) {
 	b.free[i] = false
 	if int(i) >= b.closed {
 		b.unlink(i)
@@ -122,17 +123,17 @@ func (b *arrayBuilder) take(i int32) {
 }
 
 // node makes a node of entries, which share their first depth bytes.
-func (b *arrayBuilder) node(entries []trieEntry, depth int) int32 {
-	var n dartsNode
+func (b *trieBuilder) node(entries []Entry, depth int) int32 {
+	var n trieNode
 	for from := 0; from < len(entries); {
-		if len(entries[from].key) == depth {
-			n.labels, n.children = append(n.labels, 0), append(n.children, int32(entries[from].value))
+		if len(entries[from].Key) == depth {
+			n.labels, n.children = append(n.labels, 0), append(n.children, int32(entries[from].Value))
 			from++
 			continue
 		}
-		c := entries[from].key[depth]
+		c := entries[from].Key[depth]
 		to := from + 1
-		for to < len(entries) && entries[to].key[depth] == c {
+		for to < len(entries) && entries[to].Key[depth] == c {
 			to++
 		}
 		n.labels, n.children = append(n.labels, c), append(n.children, b.node(entries[from:to], depth+1))
@@ -157,7 +158,7 @@ func (b *arrayBuilder) node(entries []trieEntry, depth int) int32 {
 
 // arrange makes a unit lead to a node, which it places with all below it if that
 // has not been done.
-func (b *arrayBuilder) arrange(node int32, unit uint32) error {
+func (b *trieBuilder) arrange(node int32, unit uint32) error {
 	n := &b.nodes[node]
 	if len(n.labels) == 0 {
 		return nil
@@ -211,7 +212,7 @@ func reaches(unit, base uint32) bool {
 }
 
 // place finds a base for labels.
-func (b *arrayBuilder) place(labels []byte, unit uint32) uint32 {
+func (b *trieBuilder) place(labels []byte, unit uint32) uint32 {
 	fits := func(base uint32) bool {
 		if b.used[base] || base == 0 || !reaches(unit, base) {
 			return false
@@ -239,7 +240,7 @@ func (b *arrayBuilder) place(labels []byte, unit uint32) uint32 {
 }
 
 // finish gives the free units of a block labels that no walk accepts.
-func (b *arrayBuilder) finish(block int) {
+func (b *trieBuilder) finish(block int) {
 	unused := -1
 	for i := block; i < block+256; i++ {
 		if !b.used[i] {

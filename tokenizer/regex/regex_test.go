@@ -1,10 +1,11 @@
-package tokenizer
+package regex
 
 import (
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // TestRegex: the dialect is Oniguruma's with Ruby's syntax, which differs from Go's
@@ -53,7 +54,7 @@ func TestRegex(t *testing.T) {
 		{`(a|b)*c(?#comment)`, "abac", []string{"abac"}, ""},
 		{"\u1c8a|\\p{L}", "\u1c89", []string{"\u1c89"}, "a letter since Unicode 16"},
 	} {
-		r, err := compileRegexp(tt.expr)
+		r, err := Compile(tt.expr)
 		if tt.why == "unknown" {
 			if err == nil || !strings.Contains(err.Error(), "unknown property") {
 				t.Errorf("%s: error %v", tt.expr, err)
@@ -65,10 +66,8 @@ func TestRegex(t *testing.T) {
 			continue
 		}
 		var got []string
-		for _, s := range matches(r, tt.text) {
-			if s.match {
-				got = append(got, tt.text[s.start:s.end])
-			}
+		for _, at := range matches(r, tt.text) {
+			got = append(got, tt.text[at[0]:at[1]])
 		}
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s in %q: got %q, want %q. %s", tt.expr, tt.text, got, tt.want, tt.why)
@@ -99,7 +98,7 @@ func TestBadRegex(t *testing.T) {
 		{strings.Repeat("[", 200), "nested deeper"},
 		{strings.Repeat("a", 20000), "a pattern of 20000 bytes"},
 	} {
-		if _, err := compileRegexp(tt.expr); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Compile(tt.expr); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%.40s: got %v, want %s", tt.expr, err, tt.want)
 		}
 	}
@@ -109,40 +108,57 @@ func TestBadRegex(t *testing.T) {
 func TestRegexEnds(t *testing.T) {
 	text := strings.Repeat("a", 2000) + "!"
 	for _, expr := range []string{`(a+)+$b`, `(a|a)*c`, `(a|aa)+\z`, `(a*)*b`, `((a?){30}){30}b`, `(?=(a+)+b)a`} {
-		r, err := compileRegexp(expr)
+		r, err := Compile(expr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		r.next(text, len(text)-200)
+		r.Next(text, len(text)-200)
 		if took := time.Since(begin); took > 20*time.Second {
 			t.Errorf("%s took %v", expr, took)
 		}
 	}
 }
 
+// matches finds all matches: behind an empty one the search goes on a character further.
+func matches(r *Regexp, text string) (all [][2]int) {
+	for from := 0; from <= len(text); {
+		start, end, ok := r.Next(text, from)
+		if !ok {
+			break
+		}
+		all = append(all, [2]int{start, end})
+		if from = end; start == end {
+			_, size := utf8.DecodeRuneInString(text[end:])
+			from += max(size, 1)
+		}
+	}
+	return all
+}
+
 func FuzzRegex(f *testing.F) {
-	for expr := range scanners {
+	for _, expr := range []string{
+		`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
+		`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+		`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|\p{N}`,
+	} {
 		f.Add(expr, "don't 123 \r\n мир")
 	}
 	f.Add(`(?<=[^\p{Lu}&&a-z])(?>x*?|y{2,3}+)\b$`, "axyy\n")
 	f.Fuzz(func(t *testing.T, expr, text string) {
-		r, err := compileRegexp(expr)
+		r, err := Compile(expr)
 		if err != nil {
 			return
 		}
 		if len(text) > 64 {
 			text = text[:64]
 		}
-		end := 0
-		for _, s := range matches(r, text) {
-			if s.start != end || s.end < s.start {
-				t.Fatalf("%q in %q: stretches are no partition", expr, text)
+		last := 0
+		for _, at := range matches(r, text) {
+			if at[0] < last || at[1] < at[0] || at[1] > len(text) {
+				t.Fatalf("%q in %q: a match at %v behind one that ends at %d", expr, text, at, last)
 			}
-			end = s.end
-		}
-		if end != len(text) {
-			t.Fatalf("%q in %q: stretches end at %d of %d", expr, text, end, len(text))
+			last = at[1]
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package tokenizer
+package regex
 
 import (
 	"errors"
@@ -10,10 +10,10 @@ import (
 
 // Bounds of what a pattern may ask for; published ones are under 1 KB.
 const (
-	maxPattern    = 1 << 14
-	maxProgram    = 1 << 14
-	maxRepeat     = 1000
-	maxRegexDepth = 100
+	maxPattern = 1 << 14
+	maxProgram = 1 << 14
+	maxRepeat  = 1000
+	maxDepth   = 100
 )
 
 type nodeOp uint8
@@ -30,11 +30,11 @@ const (
 	nodeAtomic
 )
 
-type regexNode struct {
+type node struct {
 	op       nodeOp
-	kids     []*regexNode
+	kids     []*node
 	set      runeSet
-	index    int32 // 1 + place of the set in regex.sets, once it is compiled
+	index    int32 // 1 + place of the set in Regexp.sets, once it is compiled
 	kind     int32 // of an assertion
 	min, max int   // of a repeat; max -1: without end
 	lazy     bool
@@ -42,7 +42,7 @@ type regexNode struct {
 }
 
 // width returns how many characters a node matches; high is -1 if without bound.
-func (n *regexNode) width() (low, high int) {
+func (n *node) width() (low, high int) {
 	switch n.op {
 	case nodeSet:
 		return 1, 1
@@ -81,7 +81,7 @@ func (n *regexNode) width() (low, high int) {
 	return low, high
 }
 
-type regexParser struct {
+type parser struct {
 	text  string
 	pos   int
 	depth int
@@ -89,15 +89,15 @@ type regexParser struct {
 	dots  bool // (?m): '.' matches a line feed, too
 }
 
-func (p *regexParser) more() bool { return p.pos < len(p.text) }
+func (p *parser) more() bool { return p.pos < len(p.text) }
 
-func (p *regexParser) rune() rune {
+func (p *parser) rune() rune {
 	r, size := utf8.DecodeRuneInString(p.text[p.pos:])
 	p.pos += size
 	return r
 }
 
-func (p *regexParser) take(s string) bool {
+func (p *parser) take(s string) bool {
 	if strings.HasPrefix(p.text[p.pos:], s) {
 		p.pos += len(s)
 		return true
@@ -106,17 +106,17 @@ func (p *regexParser) take(s string) bool {
 }
 
 // alternatives reads a|b|c up to a ')' or the end.
-func (p *regexParser) alternatives() (*regexNode, error) {
+func (p *parser) alternatives() (*node, error) {
 	p.depth++
 	defer func() { p.depth-- }()
-	if p.depth > maxRegexDepth {
-		return nil, fmt.Errorf("nested deeper than %d", maxRegexDepth)
+	if p.depth > maxDepth {
+		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
 	}
 	fold, dots := p.fold, p.dots // flags set inside end with the group
 	defer func() { p.fold, p.dots = fold, dots }()
-	choice := &regexNode{op: nodeChoice}
+	choice := &node{op: nodeChoice}
 	for {
-		seq := &regexNode{op: nodeSequence}
+		seq := &node{op: nodeSequence}
 		for p.more() && p.text[p.pos] != '|' && p.text[p.pos] != ')' {
 			n, err := p.repeated()
 			if err != nil {
@@ -137,13 +137,13 @@ func (p *regexParser) alternatives() (*regexNode, error) {
 
 // repeated reads an atom and the repetitions behind it. In Ruby's syntax X*+, X++ and
 // X?+ are possessive, but X{n,m}+ is a repeated repetition.
-func (p *regexParser) repeated() (*regexNode, error) {
+func (p *parser) repeated() (*node, error) {
 	n, err := p.atom()
 	for nested := 0; err == nil && p.more(); nested++ {
 		if nested > 8 {
 			return nil, errors.New("too many repetitions of repetitions")
 		}
-		rep := &regexNode{op: nodeRepeat, kids: []*regexNode{n}}
+		rep := &node{op: nodeRepeat, kids: []*node{n}}
 		interval := false
 		switch {
 		case p.take("*"):
@@ -165,18 +165,18 @@ func (p *regexParser) repeated() (*regexNode, error) {
 		n = rep
 		switch {
 		case interval && rep.min == rep.max && p.take("?"): // Ruby: (?:X{n})?
-			n = &regexNode{op: nodeRepeat, max: 1, kids: []*regexNode{rep}}
+			n = &node{op: nodeRepeat, max: 1, kids: []*node{rep}}
 		case p.take("?"):
 			rep.lazy = true
 		case !interval && p.take("+"):
-			n = &regexNode{op: nodeAtomic, kids: []*regexNode{rep}}
+			n = &node{op: nodeAtomic, kids: []*node{rep}}
 		}
 	}
 	return n, err
 }
 
 // interval reads {n}, {n,}, {,m} or {n,m}; anything else is a literal '{'.
-func (p *regexParser) interval() (low, high int, ok bool, err error) {
+func (p *parser) interval() (low, high int, ok bool, err error) {
 	if p.text[p.pos] != '{' {
 		return 0, 0, false, nil
 	}
@@ -212,7 +212,7 @@ func (p *regexParser) interval() (low, high int, ok bool, err error) {
 	return low, high, true, nil
 }
 
-func (p *regexParser) atom() (*regexNode, error) {
+func (p *parser) atom() (*node, error) {
 	switch c := p.text[p.pos]; c {
 	case '(':
 		return p.group()
@@ -228,10 +228,10 @@ func (p *regexParser) atom() (*regexNode, error) {
 		return p.setNode(func(r rune) bool { return r != '\n' }), nil
 	case '^':
 		p.pos++
-		return &regexNode{op: nodeAssert, kind: assertLineStart}, nil
+		return &node{op: nodeAssert, kind: assertLineStart}, nil
 	case '$':
 		p.pos++
-		return &regexNode{op: nodeAssert, kind: assertLineEnd}, nil
+		return &node{op: nodeAssert, kind: assertLineEnd}, nil
 	case '*', '+', '?':
 		return nil, fmt.Errorf("%q has nothing to repeat", c)
 	case '\\':
@@ -243,15 +243,15 @@ func (p *regexParser) atom() (*regexNode, error) {
 }
 
 // setNode matches one character, in either case under (?i).
-func (p *regexParser) setNode(set runeSet) *regexNode {
+func (p *parser) setNode(set runeSet) *node {
 	if p.fold && set != nil {
 		set = set.folded()
 	}
-	return &regexNode{op: nodeSet, set: set}
+	return &node{op: nodeSet, set: set}
 }
 
-func (p *regexParser) group() (*regexNode, error) {
-	n := &regexNode{op: nodeSequence}
+func (p *parser) group() (*node, error) {
+	n := &node{op: nodeSequence}
 	p.pos++ // (
 	switch {
 	case p.take("?:"):
@@ -271,14 +271,14 @@ func (p *regexParser) group() (*regexNode, error) {
 			return nil, errors.New("a comment without ')'")
 		}
 		p.pos += end + 1
-		return &regexNode{}, nil
+		return &node{}, nil
 	case p.take("?<"), p.take("?'"):
 		return nil, errors.New("named groups are not supported")
 	case p.take("?"):
 		fold, dots := p.fold, p.dots
 		closed, err := p.flags()
 		if err != nil || closed { // (?i) holds up to the end of the group around it
-			return &regexNode{}, err
+			return &node{}, err
 		}
 		n, err := p.inGroup(n)
 		p.fold, p.dots = fold, dots
@@ -287,7 +287,7 @@ func (p *regexParser) group() (*regexNode, error) {
 	return p.inGroup(n)
 }
 
-func (p *regexParser) inGroup(n *regexNode) (*regexNode, error) {
+func (p *parser) inGroup(n *node) (*node, error) {
 	kid, err := p.alternatives()
 	if err != nil {
 		return nil, err
@@ -295,12 +295,12 @@ func (p *regexParser) inGroup(n *regexNode) (*regexNode, error) {
 	if !p.take(")") {
 		return nil, errors.New("'(' without ')'")
 	}
-	n.kids = []*regexNode{kid}
+	n.kids = []*node{kid}
 	return n, nil
 }
 
 // flags reads i, m and - up to ':' or ')'.
-func (p *regexParser) flags() (closed bool, err error) {
+func (p *parser) flags() (closed bool, err error) {
 	on := true
 	for p.more() {
 		switch c := p.text[p.pos]; c {
@@ -322,7 +322,7 @@ func (p *regexParser) flags() (closed bool, err error) {
 }
 
 // escape reads what stands behind a backslash outside a class.
-func (p *regexParser) escape() (*regexNode, error) {
+func (p *parser) escape() (*node, error) {
 	if !p.more() {
 		return nil, errors.New("a backslash at the end")
 	}
@@ -330,7 +330,7 @@ func (p *regexParser) escape() (*regexNode, error) {
 	case 'A', 'z', 'Z', 'b', 'B':
 		p.pos++
 		kinds := map[byte]int32{'A': assertTextStart, 'z': assertTextEnd, 'Z': assertTextEndLine, 'b': assertWord, 'B': assertNotWord}
-		return &regexNode{op: nodeAssert, kind: kinds[c]}, nil
+		return &node{op: nodeAssert, kind: kinds[c]}, nil
 	}
 	set, _, err := p.escapedSet()
 	return p.setNode(set), err

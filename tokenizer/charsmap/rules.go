@@ -1,19 +1,23 @@
-package tokenizer
+package charsmap
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"lep/tokenizer/ucd"
 )
 
-// SentencePieceCharsmap returns the precompiled charsmap of one of SentencePiece's
+// Named returns the precompiled charsmap of one of SentencePiece's
 // normalization rules: nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf, or nothing for
-// identity. It replaces what SentencePiece 0.2.3's own does (Unicode 17).
-func SentencePieceCharsmap(rule string) ([]byte, error) {
+// identity. It replaces what the one of SentencePiece 0.2.3 does (Unicode 17).
+func Named(rule string) ([]byte, error) {
 	var rules charRules
 	switch rule {
 	case "identity":
@@ -33,7 +37,7 @@ func SentencePieceCharsmap(rule string) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("sentencepiece: unknown normalization rule %q, want nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf or identity", rule)
 	}
-	return rules.compile()
+	return Compile(rules)
 }
 
 // charRules maps sequences of characters to what replaces them.
@@ -81,7 +85,7 @@ func nfkcRules() charRules {
 		var nfkc, nfkd string
 		if to, ok := youngCompatibility(r); ok {
 			nfkc, nfkd = string(to), string(to)
-		} else if isHangul := r >= hangulS && r < hangulS+hangulSs; isHangul || norm.NFKC.PropertiesString(s).Decomposition() != nil {
+		} else if isHangul := r >= 0xAC00 && r <= 0xD7A3; isHangul || norm.NFKC.PropertiesString(s).Decomposition() != nil {
 			nfkc, nfkd = norm.NFKC.String(s), norm.NFKD.String(s)
 		} else {
 			continue
@@ -162,15 +166,19 @@ func simpleFold(r rune) rune {
 	case r >= 0xAB70 && r <= 0xABBF:
 		return r - 0xAB70 + 0x13A0
 	}
-	to, _ := lowerRune(unicode.ToUpper(r))
-	return to
+	return ucd.ToLower(unicode.ToUpper(r))
 }
 
-// compile drops the rules that shorter ones imply and writes the rest.
-func (rules charRules) compile() ([]byte, error) {
+// Compile writes rules, what is replaced and by what, as a precompiled charsmap; rules that
+// shorter ones imply are left out. No key may be empty, or longer than 256 bytes, or have a
+// NUL; no replacement may have one.
+func Compile(rules map[string]string) ([]byte, error) {
 	byLength := map[int][]string{}
 	longest := 0
 	for s := range rules {
+		if s == "" {
+			return nil, errors.New("charsmap: a key is empty")
+		}
 		n := utf8.RuneCountInString(s)
 		byLength[n] = append(byLength[n], s)
 		longest = max(longest, n)
@@ -189,7 +197,7 @@ func (rules charRules) compile() ([]byte, error) {
 	}
 	var texts []byte
 	place := map[string]uint32{}
-	entries := make([]trieEntry, 0, len(kept))
+	entries := make([]Entry, 0, len(kept))
 	keys := make([]string, 0, len(kept))
 	for s := range kept {
 		keys = append(keys, s)
@@ -197,15 +205,18 @@ func (rules charRules) compile() ([]byte, error) {
 	slices.Sort(keys)
 	for _, s := range keys {
 		to := kept[s]
+		if strings.IndexByte(to, 0) >= 0 {
+			return nil, fmt.Errorf("charsmap: the replacement %q of %q has a NUL", to, s)
+		}
 		at, ok := place[to]
 		if !ok {
 			at = uint32(len(texts))
 			place[to] = at
 			texts = append(append(texts, to...), 0)
 		}
-		entries = append(entries, trieEntry{s, at})
+		entries = append(entries, Entry{s, at})
 	}
-	trie, err := buildDartsTrie(entries, true)
+	trie, err := BuildTrie(entries, true)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +225,7 @@ func (rules charRules) compile() ([]byte, error) {
 		blob = binary.LittleEndian.AppendUint32(blob, u)
 	}
 	blob = append(blob, texts...)
-	if _, err := readCharsmap(blob); err != nil {
+	if _, err := Read(blob); err != nil {
 		return nil, fmt.Errorf("what was built does not read back: %w", err)
 	}
 	return blob, nil

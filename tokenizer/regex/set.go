@@ -1,4 +1,4 @@
-package tokenizer
+package regex
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"lep/tokenizer/ucd"
 )
 
 // runeSet says which characters a class holds.
@@ -62,9 +64,9 @@ func (c *charSet) matchAt(s string, i int) int {
 
 // class reads a character class behind its '[': ranges, escapes, [:names:], nested
 // classes, and intersections with &&.
-func (p *regexParser) class(depth int) (runeSet, error) {
-	if depth > maxRegexDepth {
-		return nil, fmt.Errorf("classes nested deeper than %d", maxRegexDepth)
+func (p *parser) class(depth int) (runeSet, error) {
+	if depth > maxDepth {
+		return nil, fmt.Errorf("classes nested deeper than %d", maxDepth)
 	}
 	not := p.take("^")
 	var members, sides []runeSet
@@ -106,7 +108,7 @@ func (p *regexParser) class(depth int) (runeSet, error) {
 }
 
 // classMember reads one character, a range or an escaped set.
-func (p *regexParser) classMember() (runeSet, error) {
+func (p *parser) classMember() (runeSet, error) {
 	low := p.rune()
 	if low == '\\' {
 		set, r, err := p.escapedSet()
@@ -163,7 +165,7 @@ func intersection(sides []runeSet) runeSet {
 }
 
 // posix reads [:name:].
-func (p *regexParser) posix() (runeSet, error) {
+func (p *parser) posix() (runeSet, error) {
 	end := strings.Index(p.text[p.pos:], ":]")
 	if end < 0 {
 		return nil, errors.New("\"[:\" without \":]\"")
@@ -175,7 +177,7 @@ func (p *regexParser) posix() (runeSet, error) {
 
 // escapedSet reads what stands behind a backslash, in a class or outside. For a
 // single character it is returned, too, else -1.
-func (p *regexParser) escapedSet() (runeSet, rune, error) {
+func (p *parser) escapedSet() (runeSet, rune, error) {
 	if !p.more() {
 		return nil, -1, errors.New("a backslash at the end")
 	}
@@ -183,11 +185,11 @@ func (p *regexParser) escapedSet() (runeSet, rune, error) {
 	var set runeSet
 	switch unicode.ToLower(c) {
 	case 's':
-		set = isSpace
+		set = ucd.IsSpace
 	case 'w':
 		set = onigWord
 	case 'd':
-		set = isDigit
+		set = ucd.IsDigit
 	case 'h':
 		set = func(r rune) bool { return unicode.Is(unicode.ASCII_Hex_Digit, r) }
 	case 'p':
@@ -212,7 +214,7 @@ func (p *regexParser) escapedSet() (runeSet, rune, error) {
 	return func(x rune) bool { return x == r }, r, err
 }
 
-func (p *regexParser) escapedRune(c rune) (rune, error) {
+func (p *parser) escapedRune(c rune) (rune, error) {
 	if i := strings.IndexRune("nrtfvae", c); i >= 0 {
 		return rune("\n\r\t\f\v\a\x1b"[i]), nil
 	}

@@ -1,29 +1,33 @@
-package tokenizer
+package charsmap
 
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 )
 
-// A dartsTrie is a trie in one slice, a double array, in the format of darts-clone, which
+// A Trie finds byte strings, its keys, at the beginning of others. It is one slice, a double array in the format of darts-clone, which
 // SentencePiece's charsmaps have. A node is a base; following byte c leads to unit
 // base^c, which must have the label c, and from there to the base
 // (base^c)^offset(unit). A unit whose leaf bit is set ends a key; the key's value is
 // in the unit at the new base (label 0), marked with leafBit.
-type dartsTrie []uint32
+type Trie []uint32
 
 const leafBit = 1 << 31 // of a unit that holds a value; no label has it
 
 func unitLabel(u uint32) uint32  { return u & (leafBit | 0xFF) }
 func unitOffset(u uint32) uint32 { return u >> 10 << (u & (1 << 9) >> 6) }
-func unitLeaf(u uint32) bool     { return u>>8&1 == 1 }
 
-func (d dartsTrie) root() uint32 { return unitOffset(d[0]) }
+// Leaf reports whether a key ends at the unit that [Trie.Step] came by.
+func Leaf(unit uint32) bool { return unit>>8&1 == 1 }
 
-// step follows one byte from a base; it returns the next base, the unit and
+// Root returns the base from which every key begins.
+func (d Trie) Root() uint32 { return unitOffset(d[0]) }
+
+// Step follows one byte from a base; it returns the next base, the unit that it came by and
 // whether there is one. Keys have no NUL.
-func (d dartsTrie) step(base uint32, c byte) (next, unit uint32, ok bool) {
+func (d Trie) Step(base uint32, c byte) (next, unit uint32, ok bool) {
 	base ^= uint32(c)
 	if int(base) >= len(d) || c == 0 {
 		return 0, 0, false
@@ -35,38 +39,38 @@ func (d dartsTrie) step(base uint32, c byte) (next, unit uint32, ok bool) {
 	return base ^ unitOffset(u), u, true
 }
 
-// value returns the value of the key that ends at a base whose unit has the leaf bit.
-func (d dartsTrie) value(base uint32) uint32 { return d[base] &^ leafBit }
+// Value returns the value of the key that ends at a base, if its unit is a [Leaf].
+func (d Trie) Value(base uint32) uint32 { return d[base] &^ leafBit }
 
-// longest returns the longest key that s begins with: its value and its length,
+// Longest returns the longest key that s begins with: its value and its length,
 // 0 where there is none.
-func (d dartsTrie) longest(s string) (value uint32, size int) {
-	base, leaf := d.root(), uint32(0)
+func (d Trie) Longest(s string) (value uint32, size int) {
+	base, leaf := d.Root(), uint32(0)
 	for i := 0; i < len(s); i++ {
-		next, u, ok := d.step(base, s[i])
+		next, u, ok := d.Step(base, s[i])
 		if !ok {
 			break
 		}
-		if base = next; unitLeaf(u) {
+		if base = next; Leaf(u) {
 			leaf, size = base, i+1
 		}
 	}
 	if size > 0 {
-		value = d.value(leaf)
+		value = d.Value(leaf)
 	}
 	return value, size
 }
 
-// shortest is longest for the shortest key.
-func (d dartsTrie) shortest(s string) (value uint32, size int) {
-	base := d.root()
+// Shortest is Longest for the shortest key.
+func (d Trie) Shortest(s string) (value uint32, size int) {
+	base := d.Root()
 	for i := 0; i < len(s); i++ {
-		next, u, ok := d.step(base, s[i])
+		next, u, ok := d.Step(base, s[i])
 		if !ok {
 			break
 		}
-		if base = next; unitLeaf(u) {
-			return d.value(base), i + 1
+		if base = next; Leaf(u) {
+			return d.Value(base), i + 1
 		}
 	}
 	return 0, 0
@@ -74,7 +78,7 @@ func (d dartsTrie) shortest(s string) (value uint32, size int) {
 
 // children returns for every base the units that name it as theirs, as lists: a
 // unit's base is its index XOR its label.
-func (d dartsTrie) children() (first, next []int32) {
+func (d Trie) children() (first, next []int32) {
 	first, next = make([]int32, len(d)), make([]int32, len(d))
 	for i := range first {
 		first[i] = -1
@@ -90,7 +94,7 @@ func (d dartsTrie) children() (first, next []int32) {
 
 // check walks over all that a key can reach: every unit must lie inside, every
 // value below values, no path may lead in a circle or be longer than maxKey.
-func (d dartsTrie) check(values, maxKey int) error {
+func (d Trie) check(values, maxKey int) error {
 	if len(d) == 0 {
 		return errors.New("no units")
 	}
@@ -103,8 +107,8 @@ func (d dartsTrie) check(values, maxKey int) error {
 		if int(base) >= len(d) {
 			return frame{}, fmt.Errorf("unit %d leads to %d of %d", unit, base, len(d))
 		}
-		if unitLeaf(d[unit]) && unit > 0 {
-			if value := d.value(base); int(value) >= values {
+		if Leaf(d[unit]) && unit > 0 {
+			if value := d.Value(base); int(value) >= values {
 				return frame{}, fmt.Errorf("unit %d: value %d, want less than %d", base, value, values)
 			}
 		}
@@ -141,25 +145,26 @@ func (d dartsTrie) check(values, maxKey int) error {
 	return nil
 }
 
-// each calls fn with every key and its value, in byte order. The trie must have
-// passed check.
-func (d dartsTrie) each(fn func(key string, value uint32)) {
-	first, next := d.children()
-	var walk func(base uint32, key []byte)
-	walk = func(base uint32, key []byte) {
-		var labels []byte
-		for i := first[base]; i >= 0; i = next[i] {
-			labels = append(labels, byte(unitLabel(d[i])))
-		}
-		slices.Sort(labels)
-		for _, c := range labels {
-			to, u, _ := d.step(base, c)
-			key := append(key, c)
-			if unitLeaf(u) {
-				fn(string(key), d.value(to))
+// All yields every key and its value, in byte order.
+func (d Trie) All() iter.Seq2[string, uint32] {
+	return func(yield func(string, uint32) bool) {
+		first, next := d.children()
+		var walk func(base uint32, key []byte) bool
+		walk = func(base uint32, key []byte) bool {
+			var labels []byte
+			for i := first[base]; i >= 0; i = next[i] {
+				labels = append(labels, byte(unitLabel(d[i])))
 			}
-			walk(to, key)
+			slices.Sort(labels)
+			for _, c := range labels {
+				to, u, _ := d.Step(base, c)
+				key := append(key, c)
+				if Leaf(u) && !yield(string(key), d.Value(to)) || !walk(to, key) {
+					return false
+				}
+			}
+			return true
 		}
+		walk(d.Root(), make([]byte, 0, 64))
 	}
-	walk(d.root(), make([]byte, 0, 64))
 }
