@@ -1,12 +1,13 @@
 """make bench: lep and its peers, in turn, in one run; prints ratios.
 
-run.py [encode] [propagate] [--data DIR] [--rounds N]. DIR holds the reference tokenizers and the corpus (default ../shared beside
+run.py [encode] [propagate] [vocab-train] [--data DIR] [--rounds N] [--growth]. DIR holds the reference tokenizers and the corpus (default ../shared beside
 the repository). Peers are installed into out/bench-venv the first time. Each pair runs in turn, the best
 of the rounds counts for either side: these figures are ratios, for machines that are never quiet.
 """
 
 import argparse
 import gzip
+import io
 import json
 import os
 import pathlib
@@ -109,12 +110,47 @@ def propagate(a, tmp):
         print(f"propagate {shape:19} lep / subword: CPU {o['cpu'] / t['cpu']:.2f}, wall {o['wall'] / t['wall']:.2f}, memory {o['gb'] / t['gb']:.2f}", flush=True)
 
 
-BENCHES = {"encode": encode, "propagate": propagate}
+def vocab_train(a, tmp):
+    """Tokenizer training, 32,000 tokens of ru.train: whole processes, from the text file to the result."""
+    text = tmp / "ru.txt"
+    with zstd_lines(a.data / "corpus" / "ru.train.jsonl.zst") as lines, open(text, "w", encoding="utf-8") as out:
+        for line in lines:
+            out.write(json.loads(line)["text"] + "\n")
+    threads = os.cpu_count()
+
+    def ours(algorithm, *corpus):
+        files = [x for c in corpus for x in ("--corpus", c)]
+        return measure(LEP, "vocab", "train", "--algorithm", algorithm, "--size", 32000, *files, "--out", tmp / "vocab", "--force", "--threads", threads)
+
+    for algorithm, peer in (("bpe", "tokenizers"), ("unigram", "sentencepiece")):
+        o, t = best(a.rounds, lambda: ours(algorithm, text), lambda: measure(sys.executable, ROOT / "bench/peers_train.py", algorithm, text, 32000, threads))
+        for name, s in (("lep", o), (peer, t)):
+            print(f"vocab-train {algorithm:7} {name:13} {s['cpu']:6.1f} CPU s  {s['wall']:6.1f} s  {s['gb']:5.2f} GB")
+        print(f"vocab-train {algorithm:7} {peer} / lep: CPU {t['cpu'] / o['cpu']:.1f}, wall {t['wall'] / o['wall']:.1f}, memory {t['gb'] / o['gb']:.1f}", flush=True)
+        if a.growth:
+            for n in (1, 4, 16, 64):
+                s = ours(algorithm, *[text] * n)
+                print(f"vocab-train {algorithm:7} {n:2}x the corpus {s['cpu']:6.1f} CPU s  {s['wall']:6.1f} s  {s['gb']:5.2f} GB", flush=True)
+            for part in (16, 4):
+                some = tmp / "part.txt"
+                some.write_bytes(text.read_bytes()[: text.stat().st_size // part].rsplit(b"\n", 1)[0] + b"\n")
+                s = ours(algorithm, some)
+                print(f"vocab-train {algorithm:7} 1/{part} of the corpus {s['cpu']:6.1f} CPU s  {s['wall']:6.1f} s  {s['gb']:5.2f} GB", flush=True)
+
+
+def zstd_lines(path):
+    import zstandard
+
+    return io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(open(path, "rb"), closefd=True), encoding="utf-8")
+
+
+BENCHES = {"encode": encode, "propagate": propagate, "vocab-train": vocab_train}
 
 p = argparse.ArgumentParser(description=__doc__)
 p.add_argument("what", nargs="*", metavar="|".join(BENCHES))
 p.add_argument("--data", type=pathlib.Path, default=ROOT.parent / "shared")
 p.add_argument("--rounds", type=int, default=3)
+p.add_argument("--growth", action="store_true", help="vocab-train: also 4, 16 and 64 times the corpus, a quarter and a sixteenth")
 a = p.parse_args()
 if unknown := set(a.what) - set(BENCHES):
     p.error(f"unknown: {unknown}")
