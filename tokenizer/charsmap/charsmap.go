@@ -134,12 +134,7 @@ func (m *Map) classify() {
 			}
 		}
 	}
-	m.spaceOnly = true
-	for key := range m.trie.All() {
-		if key != " " && strings.Contains(key, " ") {
-			m.spaceOnly = false
-		}
-	}
+	m.spaceOnly = !m.trie.joins(' ')
 }
 
 // Extends reports whether keys longer than s begin with it.

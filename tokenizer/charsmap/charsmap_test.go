@@ -159,6 +159,68 @@ func TestTrieFindsItsKeys(t *testing.T) {
 	}
 }
 
+// TestReadOfUncountableKeys: a trie of a few thousand units can have 2^100 keys, all sharing
+// their subtrees; reading it must not walk over them one by one.
+func TestReadOfUncountableKeys(t *testing.T) {
+	const levels = 100
+	trie := make(Trie, 256*(levels+2))
+	trie[0] = 256 << 10
+	for i := uint32(1); i <= levels; i++ {
+		for _, c := range []uint32{'a', 'b'} {
+			unit := 256*i ^ c
+			trie[unit] = (unit^256*(i+1))<<10 | c
+			if i == levels {
+				trie[unit] |= 1 << 8
+			}
+		}
+	}
+	trie[256*(levels+1)] = leafBit
+	blob := binary.LittleEndian.AppendUint32(nil, uint32(4*len(trie)))
+	for _, u := range trie {
+		blob = binary.LittleEndian.AppendUint32(blob, u)
+	}
+	m, err := Read(append(blob, "x\x00"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := strings.Repeat("ab", levels/2)
+	if to, size := m.Longest(key + "a"); to != "x" || size != levels {
+		t.Errorf("Longest = %q, %d, want x, %d", to, size, levels)
+	}
+	if !m.SpaceOnly() {
+		t.Error("no key has a space, SpaceOnly says one has")
+	}
+}
+
+func TestSpaceOnly(t *testing.T) {
+	for _, tt := range []struct {
+		keys []string
+		want bool
+	}{
+		{[]string{"a", "b"}, true},
+		{[]string{"a", " "}, true},
+		{[]string{"a ", "b"}, false},
+		{[]string{" a", " "}, false},
+		{[]string{"aa", "ba b"}, false},
+	} {
+		rules := map[string]string{}
+		for _, key := range tt.keys {
+			rules[key] = "x"
+		}
+		blob, err := Compile(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Read(blob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.SpaceOnly() != tt.want {
+			t.Errorf("keys %q: SpaceOnly %v, want %v", tt.keys, m.SpaceOnly(), tt.want)
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add(compileRules(f, "a", "b", "ab", "c", "\u0438\u0306", "й", "\r\n", " "))
 	f.Add([]byte{4, 0, 0, 0, 0, 0, 0, 0, 0})

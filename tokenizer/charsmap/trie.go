@@ -145,6 +145,29 @@ func (d Trie) check(values, maxKey int) error {
 	return nil
 }
 
+// joins reports whether c stands beside other bytes in a key. It looks at every unit once:
+// a hostile trie shares its subtrees so often that its keys can't be counted.
+func (d Trie) joins(c byte) bool {
+	first, next := d.children()
+	seen := make([]bool, len(d))
+	for todo := []uint32{d.Root()}; len(todo) > 0; {
+		base := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[base] {
+			continue
+		}
+		seen[base] = true
+		for i := first[base]; i >= 0; i = next[i] {
+			to := uint32(i) ^ unitOffset(d[i])
+			if unitLabel(d[i]) == uint32(c) && (base != d.Root() || first[to] >= 0) {
+				return true
+			}
+			todo = append(todo, to)
+		}
+	}
+	return false
+}
+
 // All yields every key and its value, in byte order.
 func (d Trie) All() iter.Seq2[string, uint32] {
 	return func(yield func(string, uint32) bool) {
