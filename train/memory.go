@@ -86,10 +86,10 @@ func freeMemory() int64 {
 // flopsPerToken is the arithmetic of a step for one token: two operations for each weight of
 // a linear forward, two for the gradient of its input, two for that of a trained weight; and
 // attention over half of a row, twice again backward.
-func flopsPerToken(cfg *model.Config, p *plan, length int) float64 {
+func flopsPerToken(cfg *model.Config, trainable func(string) bool, terms []model.LoRA, length int) float64 {
 	var flops float64
 	lora := map[string]model.LoRA{}
-	for _, l := range p.lora {
+	for _, l := range terms {
 		lora[l.Module] = l
 	}
 	for _, q := range cfg.Parameters() {
@@ -99,7 +99,7 @@ func flopsPerToken(cfg *model.Config, p *plan, length int) float64 {
 		}
 		n := float64(q.Elements())
 		flops += 4 * n
-		if p.trainable(q.Name) {
+		if trainable(q.Name) {
 			flops += 2 * n
 		}
 		if l, ok := lora[strings.TrimSuffix(q.Name, ".weight")]; ok {

@@ -381,7 +381,7 @@ func (r *run) start(ctx context.Context, from string) (err error) {
 		return err
 	}
 	r.onClose(r.metrics.close)
-	r.flops = flopsPerToken(r.cfg, r.plan, r.opts.SequenceLen)
+	r.flops = r.trainer.FLOPs(r.opts.SequenceLen)
 	text, err := yaml.Marshal(r.opts)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"lep/model"
 )
@@ -44,6 +45,19 @@ func newTrainer(m *model.Model, opts *Options, steps int, rows []rowRange) *Trai
 
 // Close ends the trainer's goroutines; the model stays the caller's.
 func (t *Trainer) Close() { t.crew.stop() }
+
+// FLOPs estimates the arithmetic of a step for one token of rows of the given length.
+func (t *Trainer) FLOPs(length int) float64 {
+	trained := map[string]bool{}
+	var terms []model.LoRA
+	for _, p := range t.Model.Trained() {
+		trained[p.Name] = true
+		if module, ok := strings.CutSuffix(p.Name, loraA); ok {
+			terms = append(terms, model.LoRA{Module: module, Rank: p.Shape[0]})
+		}
+	}
+	return flopsPerToken(t.Model.Config, func(name string) bool { return trained[name] }, terms, length)
+}
 
 // BadLossError says that a step met a loss or gradient that is no number, and where.
 type BadLossError struct {
