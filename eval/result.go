@@ -89,8 +89,7 @@ func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
 			count.TooLong++
 		}
 		if a.Unscored != "" {
-			count.Unscored++
-			continue
+			count.Unscored++ // graded nevertheless, with 0 for every choice, as the benchmark does
 		}
 		s, err := sample(j.task, i, q, a)
 		if err != nil {
@@ -106,7 +105,7 @@ func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
 		return err
 	}
 	if count.Unscored > 0 {
-		return fmt.Errorf("%d of %d requests have no answer: %s", count.Unscored, count.Original, j.unscored())
+		o.Warn("%s: %d of %d answers count as 0 for every choice: %s", j.task.Name, count.Unscored, count.Original, j.unscored())
 	}
 	count.Effective = len(list)
 	m := Measure{Seconds: took.Seconds()}

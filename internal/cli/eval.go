@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,12 +19,16 @@ import (
 	"lep/eval"
 	"lep/eval/darumeru"
 	"lep/infer"
+	"lep/tokenizer"
 )
 
 // evalFlags are what the command line says beside eval.Options.
 type evalFlags struct {
-	model                   string
-	tasks, data, include    []string
+	model, api              string
+	tokenizer               string
+	concurrency             int
+	timeout                 time.Duration
+	tasks, data             []string
 	wording, system         string
 	noTemplate, useTemplate bool
 	slots                   int
@@ -32,7 +38,7 @@ type evalFlags struct {
 func (a *app) evalCmd() *cobra.Command {
 	var o evalFlags
 	cmd := &cobra.Command{
-		Use:   "eval --model DIR --tasks darumeru|NAME,… --data DIR --out DIR",
+		Use:   "eval --model DIR|--api URL --tasks darumeru|NAME,… --data DIR --out DIR",
 		Short: "Run the Darumeru benchmark, or tasks of your own, on a model",
 		Long: `Run tasks on a model and sum up: metrics with standard errors, groups and the total.
 
@@ -50,7 +56,11 @@ at the end; the exit status is 3 if a task could not be run.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runEval(cmd, &o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.model, "model", "", "model folder or hub id")
+	f.StringVar(&o.model, "model", "", "model folder or hub id; with --api the name that the server knows it by")
+	f.StringVar(&o.api, "api", "", "address of an OpenAI-compatible server (http://HOST:PORT/v1), asked in place of a folder; the key is OPENAI_API_KEY")
+	f.StringVar(&o.tokenizer, "tokenizer", "", "with --api: folder with the model's tokenizer and chat template, so that prompts are written here")
+	f.IntVar(&o.concurrency, "concurrency", 8, "with --api: requests at a time")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "with --api: longest time of one try")
 	f.StringSliceVar(&o.tasks, "tasks", []string{"darumeru"}, "tasks, by name, group or YAML file")
 	f.StringArrayVar(&o.data, "data", nil, "folder with the data; may be repeated")
 	f.StringVar(&o.opts.Out, "out", "", "folder for results.json, samples and answers (none: only print)")
@@ -72,8 +82,12 @@ at the end; the exit status is 3 if a task could not be run.`,
 
 func (a *app) runEval(cmd *cobra.Command, o *evalFlags) error {
 	switch {
-	case o.model == "":
-		return usagef("no model: give --model")
+	case o.model == "" && o.api == "":
+		return usagef("no model: give --model or --api")
+	case o.api == "" && o.tokenizer != "":
+		return usagef("--tokenizer goes with --api: a model folder has its own")
+	case o.concurrency < 1 || o.timeout <= 0:
+		return usagef("--concurrency is %d, --timeout %s: want 1 or more and some time", o.concurrency, o.timeout)
 	case o.opts.NumFewshot < -1 || o.opts.Limit < 0 || o.opts.MaxPromptLen < 1:
 		return usagef("--num-fewshot is %d, --limit %d, --max-prompt-len %d: want numbers from -1, 0 and 1 on", o.opts.NumFewshot, o.opts.Limit, o.opts.MaxPromptLen)
 	case o.noTemplate && o.useTemplate:
@@ -88,7 +102,7 @@ func (a *app) runEval(cmd *cobra.Command, o *evalFlags) error {
 	if err := a.evalOptions(o, tasks); err != nil {
 		return err
 	}
-	m, done, err := a.evalModel(o)
+	m, done, err := a.evalModel(cmd.Context(), o)
 	if err != nil {
 		return err
 	}
@@ -171,7 +185,11 @@ func (a *app) evalOptions(o *evalFlags, tasks []eval.Task) error {
 }
 
 // evalModel opens what is to be asked; done closes it.
-func (a *app) evalModel(o *evalFlags) (m eval.Model, done func(), err error) {
+func (a *app) evalModel(ctx context.Context, o *evalFlags) (m eval.Model, done func(), err error) {
+	if o.api != "" {
+		m, err := a.evalServer(ctx, o)
+		return m, func() {}, err
+	}
 	opts := a.inferOptions()
 	if o.slots > 0 {
 		opts.Slots = o.slots
@@ -194,6 +212,24 @@ func (a *app) evalModel(o *evalFlags) (m eval.Model, done func(), err error) {
 		return nil, nil, err
 	}
 	return m, func() { e.Close() }, nil
+}
+
+// evalServer probes a server and says what it can do.
+func (a *app) evalServer(ctx context.Context, o *evalFlags) (eval.Model, error) {
+	server, err := infer.Dial(ctx, infer.RemoteOptions{URL: o.api, Key: os.Getenv("OPENAI_API_KEY"), Model: o.model, Concurrency: o.concurrency, Timeout: o.timeout})
+	if err != nil {
+		return nil, err
+	}
+	var tok *tokenizer.Tokenizer
+	if o.tokenizer != "" {
+		if tok, err = tokenizer.Open(o.tokenizer); err != nil {
+			return nil, err
+		}
+	}
+	can := server.Capabilities()
+	a.notef("%s: model %s, context %d; text: %t, chat: %t, log-probabilities of prompts: %t, likeliest tokens: %d, counts tokens: %t",
+		server.Address(), can.Model, can.Context, can.Completions, can.Chat, can.PromptLogProbs, can.Top, can.Tokenize != "")
+	return eval.NewRemote(ctx, server, eval.RemoteOptions{Tokenizer: tok, NoChatTemplate: o.noTemplate, System: o.system, Concurrency: o.concurrency, Warn: a.notef})
 }
 
 // Of every digestStride bytes of a weight file digestBlock are read: weights that were trained

@@ -1,0 +1,377 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"lep/chat"
+	"lep/infer"
+	"lep/internal/hint"
+	"lep/tokenizer"
+)
+
+// Remote asks an OpenAI-compatible server. With /completions and a way to write the prompt (plain
+// text, or the chat template of a local tokenizer) it sends text; else it sends messages.
+type Remote struct {
+	server   *infer.Remote
+	can      infer.Capabilities
+	renderer *Renderer            // nil: the server applies its own template
+	tok      *tokenizer.Tokenizer // nil: the server counts tokens
+	stop     []string
+	about    Description
+
+	mu      sync.Mutex
+	lengths map[string]int // tokens by text
+}
+
+// RemoteOptions say how a server is asked.
+type RemoteOptions struct {
+	// Tokenizer is the model's, for its chat template and for counting tokens; nil if not at hand.
+	Tokenizer      *tokenizer.Tokenizer
+	NoChatTemplate bool
+	System         string
+	Concurrency    int
+	Warn           func(format string, args ...any)
+}
+
+// NewRemote returns a Model over a server that infer.Dial has probed. A difference between the
+// server's way to count tokens and the tokenizer's is warned of.
+func NewRemote(ctx context.Context, server *infer.Remote, o RemoteOptions) (*Remote, error) {
+	r := &Remote{server: server, can: server.Capabilities(), tok: o.Tokenizer, lengths: map[string]int{}}
+	if r.can.Completions && (o.NoChatTemplate || o.Tokenizer != nil) {
+		var err error
+		if r.renderer, err = NewRenderer(o.Tokenizer, o.NoChatTemplate, o.System); err != nil {
+			return nil, err
+		}
+		if r.stop, err = r.renderer.Stop(); err != nil {
+			return nil, err
+		}
+	}
+	if r.renderer == nil {
+		switch {
+		case o.NoChatTemplate:
+			return nil, fmt.Errorf("%s: no /completions, which plain text needs", server.Address())
+		case !r.can.Chat:
+			return nil, hint.Errorf("give --tokenizer a folder with the model's chat template, or --no-chat-template", "%s: no /chat/completions", server.Address())
+		}
+		r.renderer = &Renderer{System: o.System} // for Messages alone
+	}
+	r.about = Description{Name: server.Address() + " " + r.can.Model, Context: r.can.Context, Chat: !r.text() || !r.renderer.Plain(), Batch: 4 * max(1, o.Concurrency)}
+	r.about.Digest = "server " + r.about.Name
+	if o.Tokenizer != nil && r.can.Tokenize != "" && o.Warn != nil {
+		const probe = "Проверка: one two, три 123!"
+		n, err := server.CountTokens(ctx, probe)
+		if err != nil {
+			return nil, err
+		}
+		if mine := len(o.Tokenizer.Encode(probe)); mine != n {
+			o.Warn("%s: %q has %d tokens there and %d by the tokenizer given: not the same tokenizer?", server.Address(), probe, n, mine)
+		}
+	}
+	return r, nil
+}
+
+// text reports that prompts are sent as text.
+func (r *Remote) text() bool { return r.stop != nil || r.renderer.Template != nil }
+
+// Describe implements Model.
+func (r *Remote) Describe() Description { return r.about }
+
+// exact reports that choices can be scored token by token.
+func (r *Remote) exact() bool { return r.text() && r.can.PromptLogProbs }
+
+// counts reports that tokens can be counted.
+func (r *Remote) counts() bool { return r.tok != nil || r.can.Tokenize != "" }
+
+// Supports implements Model.
+func (r *Remote) Supports(t Task) error {
+	switch {
+	case t.Method == LogProb && !r.exact():
+		return hint.Errorf("a server that echoes prompts with log-probabilities, and --tokenizer or --no-chat-template, can do it",
+			"%s: the task needs log-probabilities of the prompt, which the server does not return for text", r.server.Address())
+	case t.Method == Choice && !r.exact() && r.can.Top == 0:
+		return fmt.Errorf("%s: the task needs probabilities of tokens, which the server does not return", r.server.Address())
+	case strings.HasPrefix(t.Name, "cp_") && !r.counts():
+		return hint.Errorf("give --tokenizer", "%s: the task needs the number of tokens, which the server does not count", r.server.Address())
+	}
+	return nil
+}
+
+// PromptTokens implements Model; 0 where nobody counts, so that no examples are dropped.
+func (r *Remote) PromptTokens(messages []chat.Message) (int, error) {
+	if !r.counts() {
+		return 0, nil
+	}
+	if r.text() {
+		prompt, err := r.renderer.Render(messages)
+		if err != nil {
+			return 0, err
+		}
+		return r.count(context.Background(), prompt)
+	}
+	var b strings.Builder // the server's template adds a few tokens a turn
+	for _, m := range r.renderer.Messages(messages) {
+		b.WriteString(m.Role + "\n" + m.Content + "\n")
+	}
+	return r.count(context.Background(), b.String())
+}
+
+func (r *Remote) count(ctx context.Context, text string) (int, error) {
+	if r.tok != nil {
+		return len(r.tok.Encode(text)), nil
+	}
+	r.mu.Lock()
+	n, ok := r.lengths[text]
+	r.mu.Unlock()
+	if ok {
+		return n, nil
+	}
+	n, err := r.server.CountTokens(ctx, text)
+	if err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	r.lengths[text] = n
+	r.mu.Unlock()
+	return n, nil
+}
+
+// Answer implements Model.
+func (r *Remote) Answer(ctx context.Context, t Task, requests []Request) ([]Answer, error) {
+	answers := make([]Answer, len(requests))
+	err := r.server.Each(ctx, len(requests), func(ctx context.Context, i int) error {
+		a, err := r.one(ctx, t, requests[i])
+		if err != nil {
+			return err
+		}
+		answers[i] = a
+		return nil
+	})
+	return answers, err
+}
+
+func (r *Remote) one(ctx context.Context, t Task, q Request) (Answer, error) {
+	prompt := infer.RemotePrompt{MaxNewTokens: t.MaxNewTokens, Stop: slices.Concat(r.stop, t.Stop)}
+	if r.text() {
+		text, err := r.renderer.Render(q.Messages)
+		if err != nil {
+			return Answer{}, err
+		}
+		prompt.Text = text
+	} else {
+		prompt.Messages = r.renderer.Messages(q.Messages)
+	}
+	var a Answer
+	var err error
+	switch {
+	case t.Method == Generate:
+		a, err = r.generate(ctx, prompt, q)
+	case t.Method == LogProb:
+		a, err = r.lastMessage(ctx, prompt, q)
+	case r.exact():
+		a, err = r.chooseExactly(ctx, prompt, q)
+	default:
+		a, err = r.chooseByTop(ctx, prompt, q)
+	}
+	a.Prompt = prompt.Text
+	return a, err
+}
+
+func (r *Remote) generate(ctx context.Context, p infer.RemotePrompt, q Request) (Answer, error) {
+	start := time.Now()
+	got, err := r.server.Ask(ctx, p)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Text: got.Text, Tokens: got.NewTokens, PromptTokens: got.PromptTokens, Seconds: time.Since(start).Seconds()}
+	for _, s := range p.Stop { // a server need not know all stop strings
+		a.Text, _, _ = strings.Cut(a.Text, s)
+	}
+	if q.Reference == "" {
+		return a, nil
+	}
+	// Servers count the end token or not: the text is counted instead.
+	if a.Tokens, err = r.count(ctx, a.Text); err != nil {
+		return a, err
+	}
+	if a.Text == "" {
+		a.Tokens = 0
+	}
+	if r.tok != nil {
+		a.ReferenceTokens = referenceTokens(r.tok, q.Reference)
+	} else if a.ReferenceTokens, err = r.count(ctx, " "+q.Reference); err != nil {
+		return a, err
+	}
+	a.ReferenceTokens = min(a.ReferenceTokens, p.MaxNewTokens)
+	return a, nil
+}
+
+// echo is a token of a prompt as the server scored it.
+type echo struct {
+	key     string // tells tokens apart
+	end     int    // code points of the prompt up to and with the token
+	logprob float64
+}
+
+// echoed returns the tokens of a text with their log-probabilities. Where a tokenizer is at hand
+// it says which token is which: the texts that servers give for pieces of characters are
+// ambiguous.
+func (r *Remote) echoed(ctx context.Context, text string) ([]echo, error) {
+	got, err := r.server.Ask(ctx, infer.RemotePrompt{Text: text, MaxNewTokens: 1, Top: 1, Echo: true})
+	if err != nil {
+		return nil, err
+	}
+	var list []echo
+	if r.tok != nil {
+		enc := r.tok.EncodeOptions(text, tokenizer.EncodeOptions{Offsets: true})
+		bos := len(got.Tokens) - len(enc.IDs) - 1 // the server may put one token in front
+		if bos != 0 && bos != 1 {
+			return nil, fmt.Errorf("%s: %d tokens for a prompt and a new token, want %d by the tokenizer given", r.server.Address(), len(got.Tokens), len(enc.IDs)+1)
+		}
+		for i, id := range enc.IDs {
+			list = append(list, echo{strconv.Itoa(int(id)), enc.Offsets[i][1], got.Tokens[bos+i].LogProb})
+		}
+		return list, nil
+	}
+	rest := text
+	for _, t := range got.Tokens {
+		if rest == "" { // the new token
+			break
+		}
+		after, ok := strings.CutPrefix(rest, t.Text)
+		if !ok && len(list) == 0 && len(got.Tokens) > 1 { // a special token in front
+			continue
+		}
+		if !ok {
+			return nil, hint.Errorf("give --tokenizer", "%s: its token %q is not what the prompt goes on with, %.20q", r.server.Address(), t.Text, rest)
+		}
+		rest = after
+		list = append(list, echo{t.Text, utf8.RuneCountInString(text) - utf8.RuneCountInString(rest), t.LogProb})
+	}
+	if rest != "" {
+		return nil, fmt.Errorf("%s: the prompt comes back without its end %.40q", r.server.Address(), rest)
+	}
+	return list, nil
+}
+
+// chooseExactly scores every choice behind the prompt by the tokens that tell them apart, as the
+// native engine does.
+func (r *Remote) chooseExactly(ctx context.Context, p infer.RemotePrompt, q Request) (Answer, error) {
+	prompt := strings.TrimRight(p.Text, " ")
+	separator := " "
+	if strings.HasSuffix(prompt, "\n") {
+		separator = ""
+	}
+	all := make([][]echo, len(q.Choices))
+	for i, c := range q.Choices {
+		var err error
+		if all[i], err = r.echoed(ctx, prompt+separator+c); err != nil {
+			return Answer{}, err
+		}
+	}
+	n := 0
+	for !slices.ContainsFunc(all, func(l []echo) bool { return n >= len(l)-1 || l[n].key != all[0][n].key }) {
+		n++
+	}
+	a := Answer{PromptTokens: n}
+	for keep := 1; ; keep++ {
+		a.Probs = a.Probs[:0]
+		seen := map[string]bool{}
+		longest := 0
+		for _, l := range all {
+			rest := l[n:]
+			longest = max(longest, len(rest))
+			sum, text := 0.0, ""
+			for _, t := range rest[:min(keep, len(rest))] {
+				sum += t.logprob
+				text += t.key + "\x00"
+			}
+			seen[text] = true
+			a.Probs = append(a.Probs, math.Exp(sum))
+		}
+		if len(seen) == len(all) || keep >= longest {
+			return a, nil
+		}
+	}
+}
+
+// chooseByTop looks the choices up among the likeliest next tokens. One that is not among them
+// counts as 0; if none is, the answer says so.
+func (r *Remote) chooseByTop(ctx context.Context, p infer.RemotePrompt, q Request) (Answer, error) {
+	p.MaxNewTokens, p.Top, p.Stop = 1, max(1, min(20, r.can.Top)), nil
+	p.Text = strings.TrimRight(p.Text, " ")
+	var a Answer
+	for range 2 {
+		got, err := r.server.Ask(ctx, p)
+		if err != nil {
+			return a, err
+		}
+		if len(got.Tokens) == 0 {
+			return a, fmt.Errorf("%s: an answer without log-probabilities", r.server.Address())
+		}
+		first := got.Tokens[0]
+		a = Answer{PromptTokens: got.PromptTokens, Probs: make([]float64, len(q.Choices))}
+		found := false
+		for i, c := range q.Choices {
+			for _, spelling := range []string{c, " " + c} {
+				if lp, ok := first.Top[spelling]; ok {
+					a.Probs[i], found = max(a.Probs[i], math.Exp(lp)), true
+				}
+			}
+		}
+		if found || strings.Trim(first.Text, " ▁Ġ") != "" || !r.openEnd(&p) {
+			if !found {
+				a.Unscored = "no choice is among the server's likeliest tokens"
+			}
+			return a, nil
+		}
+		// The next token is a bare blank: it belongs to the prompt.
+	}
+	a.Unscored = "no choice is among the server's likeliest tokens"
+	return a, nil
+}
+
+// openEnd puts a blank behind the prompt; false if there is no lead-in that could take it.
+func (r *Remote) openEnd(p *infer.RemotePrompt) bool {
+	if p.Messages == nil {
+		p.Text += " "
+		return true
+	}
+	p.Messages = slices.Clone(p.Messages)
+	last := &p.Messages[len(p.Messages)-1]
+	if last.Role != "assistant" {
+		return false
+	}
+	last.Content = strings.TrimRight(last.Content, " ") + " "
+	return true
+}
+
+// lastMessage returns the log-probabilities of the last message's tokens.
+func (r *Remote) lastMessage(ctx context.Context, p infer.RemotePrompt, q Request) (Answer, error) {
+	start, ok := contentStart(p.Text, q.Messages[len(q.Messages)-1].Content)
+	if !ok {
+		return Answer{}, fmt.Errorf("the chat template does not write the last message at the end of the prompt")
+	}
+	tokens, err := r.echoed(ctx, p.Text)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{PromptTokens: len(tokens)}
+	first := utf8.RuneCountInString(p.Text[:start])
+	for _, t := range tokens {
+		if t.end > first {
+			a.LogProbs = append(a.LogProbs, t.logprob)
+		}
+	}
+	if len(a.LogProbs) == 0 {
+		return a, fmt.Errorf("%s: no tokens for the last message", r.server.Address())
+	}
+	return a, nil
+}
