@@ -109,11 +109,6 @@ func (b *bpe) append(dst []int32, word string) []int32 {
 	return dst
 }
 
-// appendTokens is append with the place of each piece in the word.
-func (b *bpe) appendTokens(dst []token, word string) []token {
-	return b.tokenize(dst, word, false)
-}
-
 // tokenize implements model.
 func (b *bpe) tokenize(dst []token, word string, raw bool) []token {
 	w := b.pool.Get().(*mergeState)

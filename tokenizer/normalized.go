@@ -122,16 +122,6 @@ func (e *edit) insert(s string) {
 	}
 }
 
-// replace puts s in the place of the next size bytes; its source is that of the
-// first of them.
-func (e *edit) replace(size int, s string) {
-	e.out = append(e.out, s...)
-	if e.n.align != nil {
-		e.fill(e.here(), len(s))
-	}
-	e.pos += size
-}
-
 // put is one step of HF's transform: change 0 replaces the next character by r,
 // change > 0 inserts r, change < 0 replaces the next character by r and removes
 // -change further ones.

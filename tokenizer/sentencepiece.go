@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -314,13 +313,6 @@ func (sp *SentencePiece) bosID(m *Model) int32 {
 		}
 	}
 	return -1
-}
-
-// clone returns a copy whose fields may be set.
-func (sp *SentencePiece) clone() *SentencePiece {
-	c := *sp
-	c.pieceRest = maps.Clone(sp.pieceRest)
-	return &c
 }
 
 // protoField is a field of a protobuf message: its number, its wire type, its

@@ -106,7 +106,7 @@ func newModel(m *Model, ids map[string]int32) (model, error) {
 	case BPE:
 		return newBPEOf(m, ids)
 	case Unigram:
-		return newUnigramOf(m, ids, false)
+		return newUnigram(m, ids)
 	}
 	return nil, fmt.Errorf("model: unknown type %q, want BPE or Unigram", m.Type)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"unicode/utf8"
 )
@@ -12,12 +13,11 @@ import (
 const unknownPenalty = 10
 
 // unigram finds the segmentation with the highest sum of scores (Kudo 2018). Sums
-// are taken from left to right and a later path must be better to win: with float64 that is what
-// HF's tokenizers does, with float32 what SentencePiece does, and ties differ.
+// are taken in float64 from left to right and a later path must be better to win, as HF's
+// tokenizers does; SentencePiece sums in float32 and breaks ties in other ways ([spUnigram]).
 type unigram struct {
 	trie         pieceTrie
-	scores64     []float64 // by piece in the order of the trie's values
-	scores32     []float32
+	scores       []float64 // by piece in the order of the trie's values
 	ids          []int32
 	unk          int32
 	unkScore     float64
@@ -30,30 +30,20 @@ type unigram struct {
 
 // lattice is the working memory of one word: the best path to each byte.
 type lattice struct {
-	best64 []pathEnd[float64]
-	best32 []pathEnd[float32]
-	path   []token
+	best []pathEnd
+	path []token
 }
 
-type pathEnd[F float32 | float64] struct {
-	score F
+type pathEnd struct {
+	score float64
 	start int32 // where the last piece begins, or -1 if no path ends here
 	piece int32 // index of the last piece, or -1 for an unknown character
 }
 
-// newUnigram compiles a Unigram model; pieces that must not be found in text
-// (control, unused) are to be left out by the caller, as HF finds them all.
-func newUnigram(m *Model, float32Scores bool) (*unigram, error) {
-	ids, err := pieceIDs(m)
-	if err != nil {
-		return nil, err
-	}
-	return newUnigramOf(m, ids, float32Scores)
-}
-
-// newUnigramOf is newUnigram with the ids of the pieces by their spelling, which it
-// keeps.
-func newUnigramOf(m *Model, ids map[string]int32, float32Scores bool) (*unigram, error) {
+// newUnigram compiles a Unigram model. ids are those of the pieces by their spelling, and are
+// kept. Pieces that must not be found in text (control, unused) are to be left out by the
+// caller, as HF finds them all.
+func newUnigram(m *Model, ids map[string]int32) (*unigram, error) {
 	u := &unigram{unk: m.UnkID, byteFallback: m.ByteFallback, fuseUnk: m.FuseUnk, pieces: ids}
 	u.pool.New = func() any { return new(lattice) }
 	if len(m.Pieces) == 0 {
@@ -73,16 +63,9 @@ func newUnigramOf(m *Model, ids map[string]int32, float32Scores bool) (*unigram,
 		keys = append(keys, p.Text)
 		values = append(values, int32(len(u.ids)))
 		u.ids = append(u.ids, p.ID)
-		if float32Scores {
-			u.scores32 = append(u.scores32, float32(p.Score))
-		} else {
-			u.scores64 = append(u.scores64, p.Score)
-		}
+		u.scores = append(u.scores, p.Score)
 	}
 	u.unkScore = lowest - unknownPenalty
-	if float32Scores {
-		u.unkScore = float64(float32(lowest) - unknownPenalty)
-	}
 	u.trie = newPieceTrie(keys, values)
 	for i := range 256 {
 		u.fallback[i] = -1
@@ -138,27 +121,19 @@ func (u *unigram) appendUnknown(dst []token, word string, k token) []token {
 // viterbi returns the best path through word: tokens in order, an unknown character
 // as one with id -1. The result is valid until l is used again.
 func (u *unigram) viterbi(l *lattice, word string) []token {
-	l.path = l.path[:0]
-	if u.scores32 != nil {
-		l.best32 = grow(l.best32, len(word)+1)
-		search(u, l.best32, u.scores32, word)
-		l.path = backtrack(u, l.path, l.best32, len(word))
-	} else {
-		l.best64 = grow(l.best64, len(word)+1)
-		search(u, l.best64, u.scores64, word)
-		l.path = backtrack(u, l.path, l.best64, len(word))
-	}
+	l.best = grow(l.best, len(word)+1)
+	u.search(l.best, word)
+	l.path = u.backtrack(l.path[:0], l.best, len(word))
 	return l.path
 }
 
 // search fills best, of len(word)+1. Each position tries no more pieces than the
 // longest has bytes, so time is linear in the word.
-func search[F float32 | float64](u *unigram, best []pathEnd[F], scores []F, word string) {
+func (u *unigram) search(best []pathEnd, word string) {
 	for i := range best {
-		best[i] = pathEnd[F]{start: -1}
+		best[i] = pathEnd{start: -1}
 	}
-	units := u.trie.units
-	unk := F(u.unkScore)
+	units, scores := u.trie.units, u.scores
 	for at := 0; at < len(word); {
 		_, size := utf8.DecodeRuneInString(word[at:])
 		till := best[at].score
@@ -179,20 +154,21 @@ func search[F float32 | float64](u *unigram, best []pathEnd[F], scores []F, word
 			}
 			end := &best[i+1]
 			if score := scores[v] + till; end.start < 0 || score > end.score {
-				*end = pathEnd[F]{score, int32(at), v}
+				*end = pathEnd{score, int32(at), v}
 			}
 		}
 		if !single {
 			end := &best[at+size]
-			if score := unk + till; end.start < 0 || score > end.score {
-				*end = pathEnd[F]{score, int32(at), -1}
+			if score := u.unkScore + till; end.start < 0 || score > end.score {
+				*end = pathEnd{score, int32(at), -1}
 			}
 		}
 		at += size
 	}
 }
 
-func backtrack[F float32 | float64](u *unigram, path []token, best []pathEnd[F], end int) []token {
+// backtrack appends the best path to the end of a word, first token first, to an empty path.
+func (u *unigram) backtrack(path []token, best []pathEnd, end int) []token {
 	for end > 0 {
 		b := best[end]
 		id := int32(-1)
@@ -202,8 +178,6 @@ func backtrack[F float32 | float64](u *unigram, path []token, best []pathEnd[F],
 		path = append(path, token{id, b.start, int32(end)})
 		end = int(b.start)
 	}
-	for i, j := 0, len(path)-1; i < j; i, j = i+1, j-1 {
-		path[i], path[j] = path[j], path[i]
-	}
+	slices.Reverse(path)
 	return path
 }

@@ -161,7 +161,7 @@ func filterMap(s *state, v any, a args) any {
 }
 
 func (s *state) mapped(v any, a args) []any {
-	each := func(item any) any { return item }
+	var each func(item any) any
 	if _, ok := a.named["attribute"]; ok && len(a.list) == 0 {
 		p := s.bind("map", a, "attribute", "default")
 		other := p.or(1, absent{})
