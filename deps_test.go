@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"linalg":         {"tensor"},
 	"checkpoint":     {"tensor"},
 	"vocab":          {"tokenizer"},
-	"vocab/scenario": {"tokenizer"},
+	"vocab/scenario": {"tokenizer", "vocab"},
 	"vocab/stats":    {"tokenizer", "vocab"},
 	"corpus":         {"tokenizer"},
 	"chat":           {"tokenizer", "chat/jinja"},

@@ -63,6 +63,7 @@ type pairState struct {
 	count int64
 	words map[int32]struct{} // words that may hold the pair
 	text  string
+	split int    // length of the left part
 	shown string // text decoded from UTF-8 with replacements
 	chars int    // of shown
 }
@@ -100,7 +101,7 @@ func (l *learner) count(i int, sign int64) {
 		if p == nil {
 			text := l.text[key.left] + l.text[key.right]
 			shown := decode(text)
-			p = &pairState{pairKey: key, words: map[int32]struct{}{}, text: text, shown: shown, chars: utf8.RuneCountInString(shown)}
+			p = &pairState{pairKey: key, words: map[int32]struct{}{}, text: text, split: len(l.text[key.left]), shown: shown, chars: utf8.RuneCountInString(shown)}
 			l.pairs[key] = p
 		}
 		p.count += sign * w.frequency
@@ -176,7 +177,7 @@ func (c candidate) before(d candidate) bool {
 		cmp.Compare(len(a.text), len(b.text)),
 		strings.Compare(a.shown, b.shown),
 		strings.Compare(a.text, b.text),
-		cmp.Compare(a.left, b.left),
+		cmp.Compare(a.split, b.split),
 	) < 0
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"lep/tokenizer"
+	"lep/vocab"
 )
 
 // Word is a text that should become one token, with a weight. A leading space belongs to it.
@@ -181,8 +182,7 @@ func cutBefore(tok *tokenizer.Tokenizer, text, spelled string) string {
 // come out otherwise.
 func (r *Result) FindUnreachable() ([]Unreachable, error) { return unreachable(r.Definition, r.OldIDs) }
 
-// unreachable encodes every new token's own text and lists those that come out
-// otherwise.
+// unreachable tries every new piece and lists those that encoding cannot produce.
 func unreachable(d *tokenizer.Definition, oldIDs []int32) ([]Unreachable, error) {
 	tok, err := compile(d)
 	if err != nil {
@@ -193,25 +193,9 @@ func unreachable(d *tokenizer.Definition, oldIDs []int32) ([]Unreachable, error)
 		if oldIDs[p.ID] >= 0 {
 			continue
 		}
-		b, kind := tok.Bytes(p.ID)
-		if kind != tokenizer.Text || len(b) == 1 && tok.ByteLevel() {
-			continue // bytes are there for texts without a token
-		}
-		if !utf8.Valid(b) {
-			out = append(out, Unreachable{p.Text, "not whole characters: only reached inside another token's text"})
-			continue
-		}
-		if reason := cutBefore(tok, string(b), p.Text); reason != "" {
-			out = append(out, Unreachable{string(b), reason})
-			continue
-		}
-		if ids := tok.ModelEncode(nil, p.Text); len(ids) != 1 || ids[0] != p.ID {
-			var parts []string
-			for _, id := range ids {
-				piece, _ := tok.Bytes(id)
-				parts = append(parts, string(piece))
-			}
-			out = append(out, Unreachable{string(b), fmt.Sprintf("alone it is cut as %q: a step on the way to longer tokens", parts)})
+		if ok, reason := vocab.Reach(tok, p.ID); !ok {
+			b, _ := tok.Bytes(p.ID)
+			out = append(out, Unreachable{strings.ToValidUTF8(string(b), "\uFFFD"), reason})
 		}
 	}
 	return out, nil
