@@ -35,11 +35,7 @@ func SGEMMBF16(bl BLAS, transA, transB bool, m, n, k int, alpha float32, a []flo
 			operand[float32]{bf16: b, ld: ldb, trans: transB}, beta, c, ldc, false)
 		return
 	}
-	if m == 0 || n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(m, n, beta, c, ldc, false)
+	if onlyScaled(m, n, k, alpha, beta, c, ldc, false) {
 		return
 	}
 	buf := widened.Get().(*[]float32)

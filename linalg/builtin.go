@@ -120,11 +120,7 @@ func (b *builtinBLAS) DSYRK(n, k int, alpha float64, a []float64, lda int, beta 
 }
 
 func runProduct[F Float](pool *sync.Pool, kern *kernel[F], threads, m, n, k int, alpha F, a, b operand[F], beta F, c []F, ldc int, upper bool) {
-	if m == 0 || n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(m, n, beta, c, ldc, upper)
+	if onlyScaled(m, n, k, alpha, beta, c, ldc, upper) {
 		return
 	}
 	if beta != 0 {

@@ -42,11 +42,7 @@ func letter(trans bool) byte {
 
 func (b *libraryBLAS) SGEMM(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, bm []float32, ldb int, beta float32, c []float32, ldc int) {
 	checkGEMM(transA, transB, m, n, k, len(a), lda, len(bm), ldb, len(c), ldc)
-	if m == 0 || n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(m, n, beta, c, ldc, false)
+	if onlyScaled(m, n, k, alpha, beta, c, ldc, false) {
 		return
 	}
 	x := b.args.Get().(*fortranArgs)
@@ -56,11 +52,7 @@ func (b *libraryBLAS) SGEMM(transA, transB bool, m, n, k int, alpha float32, a [
 
 func (b *libraryBLAS) DGEMM(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, bm []float64, ldb int, beta float64, c []float64, ldc int) {
 	checkGEMM(transA, transB, m, n, k, len(a), lda, len(bm), ldb, len(c), ldc)
-	if m == 0 || n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(m, n, beta, c, ldc, false)
+	if onlyScaled(m, n, k, alpha, beta, c, ldc, false) {
 		return
 	}
 	x := b.args.Get().(*fortranArgs)
@@ -83,11 +75,7 @@ func (b *libraryBLAS) gemm(fn uintptr, x *fortranArgs, transA, transB bool, m, n
 
 func (b *libraryBLAS) DSYRK(n, k int, alpha float64, a []float64, lda int, beta float64, c []float64, ldc int) {
 	checkGEMM(true, false, n, n, k, len(a), lda, len(a), lda, len(c), ldc)
-	if n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(n, n, beta, c, ldc, true)
+	if onlyScaled(n, n, k, alpha, beta, c, ldc, true) {
 		return
 	}
 	b.applyThreads()

@@ -20,11 +20,7 @@ func gonumTrans(t bool) blas.Transpose {
 
 func (g gonumBLAS) SGEMM(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	checkGEMM(transA, transB, m, n, k, len(a), lda, len(b), ldb, len(c), ldc)
-	if m == 0 || n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(m, n, beta, c, ldc, false)
+	if onlyScaled(m, n, k, alpha, beta, c, ldc, false) {
 		return
 	}
 	if beta == 0 { // gonum multiplies by zero in some paths: NaN would stay
@@ -36,11 +32,7 @@ func (g gonumBLAS) SGEMM(transA, transB bool, m, n, k int, alpha float32, a []fl
 
 func (g gonumBLAS) DGEMM(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
 	checkGEMM(transA, transB, m, n, k, len(a), lda, len(b), ldb, len(c), ldc)
-	if m == 0 || n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(m, n, beta, c, ldc, false)
+	if onlyScaled(m, n, k, alpha, beta, c, ldc, false) {
 		return
 	}
 	if beta == 0 {

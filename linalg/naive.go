@@ -58,6 +58,19 @@ func checkMatrix(name string, rows, cols, length, ld int) {
 	}
 }
 
+// onlyScaled reports whether alpha*op(A)*op(B) + beta*C needs no product, the sizes being
+// (m, k), (k, n) and (m, n), and then stores beta*C. With upper, only j >= i is touched.
+func onlyScaled[F Float](m, n, k int, alpha, beta F, c []F, ldc int, upper bool) bool {
+	if m == 0 || n == 0 {
+		return true
+	}
+	if k == 0 || alpha == 0 {
+		scaleRows(m, n, beta, c, ldc, upper)
+		return true
+	}
+	return false
+}
+
 // scaleRows multiplies an (m, n) matrix by beta; beta 0 stores zeros over
 // whatever is there, NaN included. With upper, only j >= i is touched.
 func scaleRows[F Float](m, n int, beta F, c []F, ldc int, upper bool) {
