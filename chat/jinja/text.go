@@ -120,15 +120,7 @@ func quote(b *strings.Builder, text string) {
 	b.WriteRune(q)
 	for _, r := range text {
 		switch {
-		case r == q || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
+		case shortEscape(b, r, q):
 		case unicode.IsPrint(r):
 			b.WriteRune(r)
 		case r < 0x100:
@@ -140,6 +132,25 @@ func quote(b *strings.Builder, text string) {
 		}
 	}
 	b.WriteRune(q)
+}
+
+// shortEscape writes r, if it is the quote, a backslash or one of \n, \r and \t, as Python and
+// JSON both do, and reports whether it was.
+func shortEscape(b *strings.Builder, r, quote rune) bool {
+	switch r {
+	case '\n':
+		r = 'n'
+	case '\r':
+		r = 'r'
+	case '\t':
+		r = 't'
+	case quote, '\\':
+	default:
+		return false
+	}
+	b.WriteByte('\\')
+	b.WriteRune(r)
+	return true
 }
 
 // formatFloat is Python's repr of a float: the shortest digits that read back
@@ -310,15 +321,7 @@ func dumpString(b *strings.Builder, text string, ascii bool) {
 	b.WriteByte('"')
 	for _, r := range text {
 		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
+		case shortEscape(b, r, '"'):
 		case r == '\b':
 			b.WriteString(`\b`)
 		case r == '\f':
