@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lep/corpus"
+	"lep/internal/hint"
 	"lep/tokenizer"
 	"lep/vocab/scenario"
 )
@@ -20,6 +21,10 @@ type scenarioFlags struct {
 	compat         string
 	sample         []string
 	extend         scenario.ExtendOptions
+
+	corpus    corpusFlags
+	algorithm string
+	trainSize int
 }
 
 func (s *scenarioFlags) register(cmd *cobra.Command, addName, addHelp string) {
@@ -28,7 +33,10 @@ func (s *scenarioFlags) register(cmd *cobra.Command, addName, addHelp string) {
 	f.StringVar(&s.add, addName, "", addHelp)
 	f.StringVar(&s.out, "out", "", "folder to write")
 	f.StringArrayVar(&s.sample, "sample", nil, "texts that prove the result (files, globs; may be repeated)")
-	for _, name := range []string{"base", addName, "out"} {
+	s.corpus.register(cmd, "texts to learn from without --"+addName)
+	f.StringVar(&s.algorithm, "algorithm", "bpe", "bpe or unigram, without --"+addName)
+	f.IntVar(&s.trainSize, "train-size", 32000, "tokens to learn without --"+addName)
+	for _, name := range []string{"base", "out"} {
 		cobra.CheckErr(cmd.MarkFlagRequired(name))
 	}
 }
@@ -59,19 +67,20 @@ func (s *scenarioFlags) checkCompat() error {
 func (a *app) vocabExtendCmd() *cobra.Command {
 	var s scenarioFlags
 	cmd := &cobra.Command{
-		Use:   "extend --base T --add T2 --out DIR",
+		Use:   "extend --base T --add T2|--corpus F --out DIR",
 		Short: "Add a language's tokens to a model's own vocabulary",
 		Long: `Add a language's tokens to a model's own vocabulary. The new tokens' merges are learned behind the base's own, so that
 text without a new token is cut as before; --sample proves it on texts. A base in SentencePiece's or tiktoken's form keeps that
 form, whose rare exceptions --sample counts and --merges learned avoids. --compat reference puts the other vocabulary's merges first,
 as the published models were made.`,
-		Example: "  lep vocab extend --base meta-llama/Meta-Llama-3-8B --add ./russian --out extended --only '[ \\p{Cyrillic}]+' --sample 'ru/*.jsonl.zst'",
-		Args:    cobra.NoArgs,
+		Example: `  lep vocab extend --base meta-llama/Meta-Llama-3-8B --corpus 'ru/*.jsonl.zst' --train-size 32000 --out extended
+  lep vocab extend --base meta-llama/Meta-Llama-3-8B --add ./russian --out extended --only '[ \p{Cyrillic}]+' --sample 'ru/*.jsonl.zst'`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.checkCompat(); err != nil {
 				return err
 			}
-			base, add, err := s.open()
+			base, add, err := s.open(cmd.Context(), a, "add")
 			if err != nil {
 				return err
 			}
@@ -90,18 +99,14 @@ as the published models were made.`,
 func (a *app) vocabReplaceCmd() *cobra.Command {
 	var s scenarioFlags
 	cmd := &cobra.Command{
-		Use:   "replace --base T --with T2 --out DIR",
+		Use:   "replace --base T --with T2|--corpus F --out DIR",
 		Short: "Put a new vocabulary in the place of a model's own",
 		Long: `Put a new vocabulary (BPE or Unigram) in the place of a model's own. The model's special tokens, their roles and its chat
 template are kept, with new ids.`,
 		Example: "  lep vocab replace --base mistralai/Mistral-7B-v0.1 --with ./russian --out replaced",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			base, err := openVocabulary(s.base)
-			if err != nil {
-				return err
-			}
-			with, err := openVocabulary(s.add)
+			base, with, err := s.open(cmd.Context(), a, "with")
 			if err != nil {
 				return err
 			}
@@ -118,11 +123,10 @@ template are kept, with new ids.`,
 
 func (a *app) vocabOptimizeCmd() *cobra.Command {
 	var s scenarioFlags
-	var files []string
 	var showCut bool
 	cut := scenario.DefaultCutOptions()
 	cmd := &cobra.Command{
-		Use:   "optimize --base T --add T2 --corpus F --out DIR",
+		Use:   "optimize --base T [--add T2] --corpus F --out DIR",
 		Short: "Cut what a corpus does not use, then add a language's tokens",
 		Long: `Cut what a corpus does not use, then add a language's tokens. Bytes, special tokens, digits and punctuation are never cut.
 --cut rank keeps the first pieces of the table instead, as the authors did.`,
@@ -132,21 +136,22 @@ func (a *app) vocabOptimizeCmd() *cobra.Command {
 			if err := s.checkCompat(); err != nil {
 				return err
 			}
-			base, add, err := s.open()
+			base, add, err := s.open(cmd.Context(), a, "add")
 			if err != nil {
 				return err
 			}
-			texts, err := a.corpusTexts(cmd.Context(), files, "cut")
+			texts, err := s.corpus.open(cmd.Context(), a, "cut")
 			if err != nil {
 				return err
 			}
 			if cut.Rule == scenario.ByUsage && texts == nil {
 				return usagef("--cut usage needs --corpus")
 			}
-			cutBase, report, err := scenario.Cut(base.def, texts, cut)
+			cutBase, report, err := scenario.Cut(base.def, texts.stream(), cut)
 			if err != nil {
 				return err
 			}
+			a.noteBad(texts)
 			r, err := scenario.Extend(cutBase.Definition, add.def, s.extend)
 			if err != nil {
 				return err
@@ -167,7 +172,7 @@ func (a *app) vocabOptimizeCmd() *cobra.Command {
 	s.register(cmd, "add", "vocabulary of the new language: folder, file or hub id")
 	s.registerExtension(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&files, "corpus", nil, "texts whose tokens are kept (files, globs; may be repeated)")
+	f.Lookup("corpus").Usage = "texts whose tokens are kept, and to learn from without --add: files, folders, globs (may be repeated)"
 	f.StringVar((*string)(&cut.Rule), "cut", string(cut.Rule), "usage (what the corpus uses) or rank (the first of the table)")
 	f.IntVar(&cut.Keep, "keep-items", 0, "most pieces of the base to keep (0: all that the corpus uses)")
 	f.StringArrayVar(&cut.KeepTokens, "keep", nil, "a token's text to keep in any case (may be repeated)")
@@ -183,15 +188,48 @@ type openedVocabulary struct {
 	config *tokenizer.Config
 }
 
-func (s *scenarioFlags) open() (base, add *openedVocabulary, err error) {
+// open opens the base and the other vocabulary, or learns the other one from the corpus in
+// the base's style.
+func (s *scenarioFlags) open(ctx context.Context, a *app, name string) (base, add *openedVocabulary, err error) {
 	if base, err = openVocabulary(s.base); err != nil {
 		return nil, nil, err
 	}
-	if add, err = openVocabulary(s.add); err != nil {
+	switch {
+	case s.add != "":
+		add, err = openVocabulary(s.add)
+	case len(s.corpus.files) > 0:
+		add, err = s.learn(ctx, a, base)
+	default:
+		err = hint.Wrap(usagef("--%s is missing", name), "name a vocabulary, or texts to learn one from: --corpus")
+	}
+	if err != nil {
 		return nil, nil, err
 	}
-	add.def.SentencePiece = nil // its tokens are taken in their HF form
+	if name == "add" {
+		add.def.SentencePiece = nil // its tokens are taken in their HF form
+	}
 	return base, add, nil
+}
+
+// learn trains the other vocabulary in the style of the base, without its special tokens.
+func (s *scenarioFlags) learn(ctx context.Context, a *app, base *openedVocabulary) (*openedVocabulary, error) {
+	t := trainFlags{algorithm: s.algorithm, like: s.base, model: &openedVocabulary{path: base.path, def: base.def.Clone(), config: base.config}}
+	t.setDefaults()
+	t.model.def.AddedTokens = nil
+	t.size, t.allowSmaller = s.trainSize, true
+	if err := t.complete(func(string) bool { return false }); err != nil {
+		return nil, err
+	}
+	texts, err := s.corpus.open(ctx, a, "learn: read")
+	if err != nil {
+		return nil, err
+	}
+	r, err := t.train(ctx, a, texts)
+	if err != nil {
+		return nil, err
+	}
+	a.noteBad(texts)
+	return &openedVocabulary{path: s.corpus.files[0], def: r.Definition, config: base.config}, nil
 }
 
 // openVocabulary opens a tokenizer for editing. A folder with a tokenizer.model beside

@@ -65,7 +65,8 @@ The result depends on the texts and options, not on the order of the texts or on
 	return cmd
 }
 
-func (t *trainFlags) register(cmd *cobra.Command) {
+// setDefaults is what the flags begin with.
+func (t *trainFlags) setDefaults() {
 	t.bpe = trainer.DefaultBPEOptions()
 	t.sp = trainer.DefaultSentencePieceOptions(tokenizer.Unigram)
 	// What the vocabularies of language models have, rather than SentencePiece's own
@@ -73,6 +74,10 @@ func (t *trainFlags) register(cmd *cobra.Command) {
 	t.sp.ByteFallback, t.sp.SplitDigits, t.sp.AllowWhitespaceOnlyPieces = true, true, true
 	t.sp.NormalizationRuleName, t.sp.RemoveExtraWhitespaces = "identity", false
 	t.sp.MaxSentenceLength = 1 << 20
+}
+
+func (t *trainFlags) register(cmd *cobra.Command) {
+	t.setDefaults()
 	f := cmd.Flags()
 	f.StringVar(&t.algorithm, "algorithm", "", "bpe or unigram")
 	f.IntVar(&t.size, "size", 0, "tokens of the whole result, special tokens included")
@@ -119,23 +124,14 @@ func (t *trainFlags) register(cmd *cobra.Command) {
 
 // plan checks the flags and takes from the model what they leave open.
 func (t *trainFlags) plan(cmd *cobra.Command) error {
-	t.algorithm = strings.ToLower(t.algorithm)
-	if t.algorithm != "bpe" && t.algorithm != "unigram" {
-		return usagef("--algorithm %q: want bpe or unigram", t.algorithm)
-	}
-	if t.size < 1 || t.size > 1<<26 {
-		return usagef("--size is %d, want 1 to %d", t.size, 1<<26)
-	}
-	for i, s := range t.special {
-		if slices.Contains(t.special[:i], s) {
-			return usagef("--special %q stands twice", s)
-		}
-	}
 	if t.like != "" {
 		var err error
 		if t.model, err = openVocabulary(t.like); err != nil {
 			return err
 		}
+	}
+	if err := t.checkCommon(); err != nil {
+		return err
 	}
 	if err := t.chooseStyle(); err != nil {
 		return err
@@ -143,8 +139,39 @@ func (t *trainFlags) plan(cmd *cobra.Command) error {
 	if err := t.checkApplies(cmd); err != nil {
 		return err
 	}
+	return t.finishPlan(cmd.Flags().Changed)
+}
+
+// complete is plan without flags of its own.
+func (t *trainFlags) complete(changed func(flag string) bool) error {
+	if err := t.checkCommon(); err != nil {
+		return err
+	}
+	if err := t.chooseStyle(); err != nil {
+		return err
+	}
+	return t.finishPlan(changed)
+}
+
+func (t *trainFlags) checkCommon() error {
+	t.algorithm = strings.ToLower(t.algorithm)
+	if t.algorithm != "bpe" && t.algorithm != "unigram" {
+		return usagef("--algorithm %q: want bpe or unigram", t.algorithm)
+	}
+	if t.size < 1 || t.size > 1<<26 {
+		return usagef("the size is %d, want 1 to %d", t.size, 1<<26)
+	}
+	for i, s := range t.special {
+		if slices.Contains(t.special[:i], s) {
+			return usagef("--special %q stands twice", s)
+		}
+	}
+	return nil
+}
+
+func (t *trainFlags) finishPlan(changed func(flag string) bool) error {
 	if t.model != nil {
-		if err := t.takeFromModel(cmd.Flags().Changed); err != nil {
+		if err := t.takeFromModel(changed); err != nil {
 			return err
 		}
 	}
