@@ -29,36 +29,11 @@ type decoderJSON struct {
 	Suffix        string            `json:"suffix"`
 }
 
+func (c *decoderJSON) parts() (kind string, sequence []json.RawMessage) { return c.Type, c.Decoders }
+
 // compileDecoder returns the stages of a decoder; none for null.
 func compileDecoder(raw json.RawMessage) ([]decoder, error) {
-	return appendDecoder(nil, raw, 0)
-}
-
-func appendDecoder(stages []decoder, raw json.RawMessage, depth int) ([]decoder, error) {
-	if raw == nil || string(raw) == "null" {
-		return stages, nil
-	}
-	if depth > maxJSONDepth {
-		return nil, fmt.Errorf("decoder: nested deeper than %d", maxJSONDepth)
-	}
-	var c decoderJSON
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, fmt.Errorf("decoder: %w", err)
-	}
-	if c.Type == "Sequence" {
-		for _, r := range c.Decoders {
-			var err error
-			if stages, err = appendDecoder(stages, r, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		return stages, nil
-	}
-	stage, err := newDecoder(&c)
-	if err != nil {
-		return nil, fmt.Errorf("decoder %s: %w", c.Type, err)
-	}
-	return append(stages, stage), nil
+	return compileStages("decoder", raw, newDecoder)
 }
 
 func newDecoder(c *decoderJSON) (decoder, error) {

@@ -43,39 +43,18 @@ type templatePiece struct {
 	}
 }
 
+func (c *postProcessorJSON) parts() (kind string, sequence []json.RawMessage) {
+	return c.Type, c.Processors
+}
+
 // compilePostProcessor compiles the post-processor of a single text; templates for
 // pairs are kept in the definition but not used.
 func compilePostProcessor(raw json.RawMessage) (*postProcessor, error) {
 	p := &postProcessor{}
-	return p, p.add(raw, 0)
+	return p, eachStage("post_processor", raw, 0, p.add)
 }
 
-func (p *postProcessor) add(raw json.RawMessage, depth int) error {
-	if raw == nil || string(raw) == "null" {
-		return nil
-	}
-	if depth > maxJSONDepth {
-		return fmt.Errorf("post_processor: nested deeper than %d", maxJSONDepth)
-	}
-	var c postProcessorJSON
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return fmt.Errorf("post_processor: %w", err)
-	}
-	if c.Type == "Sequence" {
-		for _, r := range c.Processors {
-			if err := p.add(r, depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := p.addOne(&c); err != nil {
-		return fmt.Errorf("post_processor %s: %w", c.Type, err)
-	}
-	return nil
-}
-
-func (p *postProcessor) addOne(c *postProcessorJSON) error {
+func (p *postProcessor) add(c *postProcessorJSON) error {
 	trims := c.TrimOffsets == nil || *c.TrimOffsets
 	prefixSpace := c.AddPrefixSpace == nil || *c.AddPrefixSpace
 	switch c.Type {

@@ -18,7 +18,7 @@ type preTokenizer interface {
 	split(dst []normalized, n *normalized) []normalized
 }
 
-// component is the fields of all pre-tokenizers; each uses its own.
+// preTokenizerJSON is the fields of all pre-tokenizers; each uses its own.
 type preTokenizerJSON struct {
 	Type            string            `json:"type"`
 	PreTokenizers   []json.RawMessage `json:"pretokenizers"`
@@ -35,36 +35,13 @@ type preTokenizerJSON struct {
 	Length          int               `json:"length"`
 }
 
-// compilePreTokenizer returns the stages of a pre-tokenizer, in order; none for null.
-func compilePreTokenizer(raw json.RawMessage) ([]preTokenizer, error) {
-	return appendPreTokenizer(nil, raw, 0)
+func (c *preTokenizerJSON) parts() (kind string, sequence []json.RawMessage) {
+	return c.Type, c.PreTokenizers
 }
 
-func appendPreTokenizer(stages []preTokenizer, raw json.RawMessage, depth int) ([]preTokenizer, error) {
-	if raw == nil || string(raw) == "null" {
-		return stages, nil
-	}
-	if depth > maxJSONDepth {
-		return nil, fmt.Errorf("pre_tokenizer: nested deeper than %d", maxJSONDepth)
-	}
-	var c preTokenizerJSON
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, fmt.Errorf("pre_tokenizer: %w", err)
-	}
-	if c.Type == "Sequence" {
-		for _, r := range c.PreTokenizers {
-			var err error
-			if stages, err = appendPreTokenizer(stages, r, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		return stages, nil
-	}
-	stage, err := newPreTokenizer(&c)
-	if err != nil {
-		return nil, fmt.Errorf("pre_tokenizer %s: %w", c.Type, err)
-	}
-	return append(stages, stage), nil
+// compilePreTokenizer returns the stages of a pre-tokenizer, in order; none for null.
+func compilePreTokenizer(raw json.RawMessage) ([]preTokenizer, error) {
+	return compileStages("pre_tokenizer", raw, newPreTokenizer)
 }
 
 func newPreTokenizer(c *preTokenizerJSON) (preTokenizer, error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/dlclark/regexp2/v2"
 
@@ -218,8 +219,8 @@ func TestScanners(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Fatalf("%q by %.60s…\n scanner %v\n pattern %v", text, expr, got, want)
 			}
-			if strings.ContainsAny(text, "\xff\xd0") || strings.Contains(text, "ſ") {
-				continue // no UTF-8; case folding of regexp2 is simpler
+			if !utf8.ValidString(text) || strings.Contains(text, "ſ") {
+				continue // regexp2 wants UTF-8, and its case folding is simpler
 			}
 			spans, err := other.FindAllStringIndex(text, -1)
 			if err != nil {
