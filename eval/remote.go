@@ -198,11 +198,10 @@ func (r *Remote) generate(ctx context.Context, p infer.RemotePrompt, q Request) 
 		return a, nil
 	}
 	// Servers count the end token or not: the text is counted instead.
-	if a.Tokens, err = r.count(ctx, a.Text); err != nil {
-		return a, err
-	}
-	if a.Text == "" {
-		a.Tokens = 0
+	if a.Tokens = 0; a.Text != "" {
+		if a.Tokens, err = r.count(ctx, a.Text); err != nil {
+			return a, err
+		}
 	}
 	if r.tok != nil {
 		a.ReferenceTokens = referenceTokens(r.tok, q.Reference)

@@ -98,16 +98,16 @@ func (t *Task) Bootstrap(list []Measured, seed int64) (stderr map[string]float64
 	return stderr, score, nil
 }
 
-// deviation is the standard deviation by the population's formula.
+// deviation is the standard deviation by the population's formula; of equal values exactly 0.
 func deviation(v []float64) float64 {
-	mean, square := 0.0, 0.0
+	n, mean, square := float64(len(v)), 0.0, 0.0
 	for _, x := range v {
-		mean += x / float64(len(v))
+		mean += (x - v[0]) / n
 	}
 	for _, x := range v {
-		square += (x - mean) * (x - mean)
+		square += (x - v[0] - mean) * (x - v[0] - mean)
 	}
-	return math.Sqrt(square / float64(len(v)))
+	return math.Sqrt(square / n)
 }
 
 // interval returns the 2.5 % and 97.5 % points.
