@@ -40,9 +40,13 @@ func Root(t testing.TB) string {
 
 // Shared returns the path of a file or folder of the shared reference data,
 // Shared(t, "reference", "lep", "lep", "a.tar.gz"). If the data is not there the
-// test is skipped, or fails when CI=true.
+// test is skipped, or fails when CI=true. With -short (the race detector's run, which is
+// ten times slower) such tests are left to the full run.
 func Shared(t testing.TB, parts ...string) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: comparing with reference data is left to the full run")
+	}
 	dir := os.Getenv("LEP_SHARED")
 	if dir == "" {
 		dir = filepath.Join(Root(t), "..", "shared")
