@@ -1,4 +1,9 @@
+//go:build !amd64
+
 package train
 
-// applyFast does a leading part of an update with vector instructions and returns how many elements.
+// hasAVX is false: the plain loop does everything.
+var hasAVX = false
+
+// applyFast updates the first elements with vector instructions and returns how many.
 func (k *adamWStep) applyFast(p, g, m, v []float32) int { return 0 }
