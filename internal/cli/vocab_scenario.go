@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -88,7 +89,7 @@ as the published models were made.`,
 			if err != nil {
 				return err
 			}
-			return a.finishScenario(cmd.Context(), &s, base, r, s.extend, nil)
+			return a.finishScenario(cmd.Context(), &s, base, r, map[string]any{"extend": s.extend}, nil)
 		},
 	}
 	s.register(cmd, "add", "vocabulary of the new language: folder, file or hub id")
@@ -272,7 +273,7 @@ type scenarioSummary struct {
 }
 
 // finishScenario proves a result on the sample, writes the folder and prints what came out.
-func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *openedVocabulary, r *scenario.Result, options any, report *cutDetails) error {
+func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *openedVocabulary, r *scenario.Result, options map[string]any, report *cutDetails) error {
 	sum := scenarioSummary{
 		Out: s.out, Scenario: r.Scenario, Size: len(r.OldIDs), Kept: r.Kept, Cut: r.Cut, New: r.New,
 		LeftOut: len(r.LeftOut), Unreachable: notNil(r.Unreachable), Report: report,
@@ -286,7 +287,11 @@ func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *opened
 			return err
 		}
 	}
-	side, err := r.JSON(base.def, options, sum.Proof)
+	recipe, err := s.record(options)
+	if err != nil {
+		return err
+	}
+	side, err := r.JSON(base.def, recipe, sum.Proof)
 	if err != nil {
 		return err
 	}
@@ -308,6 +313,32 @@ func (a *app) finishScenario(ctx context.Context, s *scenarioFlags, base *opened
 		return a.printJSON(sum)
 	}
 	return a.printScenario(sum, r)
+}
+
+// record is the whole recipe of a scenario, for lep_vocab.json: options are those of its steps.
+func (s *scenarioFlags) record(options map[string]any) (map[string]any, error) {
+	out := map[string]any{"lep": Version, "base": s.base, "sample": notNil(s.sample)}
+	if s.add != "" {
+		out["add"] = s.add
+	} else {
+		out["algorithm"], out["train_size"] = s.algorithm, s.trainSize
+	}
+	if len(s.corpus.files) > 0 {
+		out["corpus"] = s.corpus.files
+		options = maps.Clone(options)
+		if options == nil {
+			options = map[string]any{}
+		}
+		options["reading"] = s.corpus.opts
+	}
+	for name, o := range options {
+		raw, err := asJSON(o)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = raw
+	}
+	return out, nil
 }
 
 func (a *app) printScenario(sum scenarioSummary, r *scenario.Result) error {
