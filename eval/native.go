@@ -49,8 +49,8 @@ func NewNative(e *infer.Engine, o NativeOptions) (*Native, error) {
 		return nil, err
 	}
 	for _, s := range stops {
-		if id, ok := tok.ID(s); ok {
-			n.stopIDs = append(n.stopIDs, id) // special tokens leave no text to find
+		if ids := tok.Encode(s); !r.Plain() && len(ids) > 0 && tok.Kind(ids[0]) == tokenizer.Special {
+			n.stopIDs = append(n.stopIDs, ids[0]) // special tokens leave no text to find
 		} else {
 			n.stop = append(n.stop, s)
 		}
@@ -233,4 +233,36 @@ func referenceTokens(tok *tokenizer.Tokenizer, text string) int {
 		text = " " + text
 	}
 	return len(tok.Encode(text))
+}
+
+// AnswerLogProbs returns, for each request, the log-probabilities of the tokens of its Answer
+// behind the prompt: those whose span begins at the prompt's end or later. Where the prompt's last
+// blank and the answer's first letters are one token, it does not count.
+func (n *Native) AnswerLogProbs(ctx context.Context, requests []Request) ([][]float64, error) {
+	list := make([]infer.Sequence, len(requests))
+	for i, r := range requests {
+		prompt, err := n.renderer.Render(r.Messages)
+		if err != nil {
+			return nil, err
+		}
+		enc := n.tok.EncodeOptions(prompt+r.Answer, tokenizer.EncodeOptions{Offsets: true})
+		end := utf8.RuneCountInString(prompt)
+		first := slices.IndexFunc(enc.Offsets, func(o [2]int) bool { return o[0] >= end })
+		if first < 0 {
+			first = len(enc.IDs)
+		}
+		ids := tail(enc.IDs, n.engine.Context())
+		list[i] = infer.Sequence{IDs: ids, From: max(1, first-(len(enc.IDs)-len(ids)))}
+	}
+	scores, err := n.engine.Score(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]float64, len(scores))
+	for i, s := range scores {
+		for _, nll := range s.Each {
+			out[i] = append(out[i], -nll)
+		}
+	}
+	return out, nil
 }

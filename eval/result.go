@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -53,6 +54,10 @@ type Measure struct {
 	Seconds             float64 `json:"seconds"` // of this run; answers that were kept cost none
 	CharactersPerSecond float64 `json:"characters_per_second,omitempty"`
 	CharactersPerToken  float64 `json:"characters_per_token,omitempty"`
+	// AnswerLogProb is the mean over requests of the mean log-probability, in nats, of the right
+	// answer's tokens; AnswerBitsPerByte compares models with different vocabularies.
+	AnswerLogProb     *float64 `json:"answer_logprob,omitempty"`
+	AnswerBitsPerByte *float64 `json:"answer_bits_per_byte,omitempty"`
 }
 
 func newResult(o Options, m Description) *Result {
@@ -120,6 +125,54 @@ func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
 	r.Results[name], r.Scores[name], r.Samples[name], r.Measures[name] = graded, interval, count, m
 	r.Shots[name], r.Versions[name] = j.shots, j.task.Version
 	r.tasks = append(r.tasks, j.task)
+	return nil
+}
+
+// answerScorer is a model that can score given answers.
+type answerScorer interface {
+	AnswerLogProbs(ctx context.Context, requests []Request) ([][]float64, error)
+}
+
+// scoreAnswers adds the log-probabilities of the right answers to a task's measures.
+func (r *Result) scoreAnswers(ctx context.Context, m Model, j *job) error {
+	scorer, ok := m.(answerScorer)
+	if !ok {
+		return fmt.Errorf("%s: the model cannot score given answers", m.Describe().Name)
+	}
+	var list []Request
+	for _, q := range j.requests {
+		if q.Answer != "" {
+			list = append(list, q)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	scores, err := scorer.AnswerLogProbs(ctx, list)
+	if err != nil {
+		return err
+	}
+	var mean, nats, bytes float64
+	counted := 0
+	for i, s := range scores {
+		if len(s) == 0 {
+			continue
+		}
+		sum := 0.0
+		for _, v := range s {
+			sum += v
+		}
+		counted++
+		mean, nats, bytes = mean+sum/float64(len(s)), nats-sum, bytes+float64(len(list[i].Answer))
+	}
+	if counted == 0 {
+		return nil
+	}
+	mean /= float64(counted)
+	bits := nats / math.Ln2 / bytes
+	measure := r.Measures[j.task.Name]
+	measure.AnswerLogProb, measure.AnswerBitsPerByte = &mean, &bits
+	r.Measures[j.task.Name] = measure
 	return nil
 }
 

@@ -26,6 +26,7 @@ type Options struct {
 	Out           string
 	Resume, Force bool
 	LogSamples    bool // keep the rendered prompts with the samples
+	AnswerLogProb bool // also score the right answers (Measure.AnswerLogProb)
 	// Expected are the tasks that the total is a mean of.
 	Expected []string
 	// Config is kept in the results as it is.
@@ -115,6 +116,12 @@ func Run(ctx context.Context, m Model, tasks []Task, o Options) (*Result, error)
 		if err := result.add(j, o, folder, time.Since(start)); err != nil {
 			o.Warn("%s cannot be graded: %v", j.task.Name, err)
 			result.fail(j.task, err)
+			continue
+		}
+		if o.AnswerLogProb {
+			if err := result.scoreAnswers(ctx, m, j); err != nil {
+				return nil, err
+			}
 		}
 	}
 	result.sum()

@@ -92,6 +92,9 @@ type Request struct {
 	Fields map[string]any
 	// Reference is a text whose tokens are to be counted (field reference_tokens).
 	Reference string
+	// Answer is the right answer as it would follow the prompt, blank in front included; "" where
+	// there is none. Options.AnswerLogProb scores it.
+	Answer string
 	// TooLong says that the request does not fit even without examples.
 	TooLong bool
 }

@@ -240,7 +240,7 @@ func (d *definition) requests(ctx context.Context, p Plan) ([]Request, error) {
 		if err != nil {
 			return nil, err
 		}
-		q := Request{ID: i, Choices: d.Choices, Gold: any(b.answers)}
+		q := Request{ID: i, Choices: d.Choices, Gold: any(b.answers), Answer: " " + b.answers[0]}
 		if len(d.Choices) > 0 {
 			q.Gold = b.answers[0]
 		}

@@ -62,9 +62,6 @@ type wanted struct {
 // TestEndToEnd runs all tasks on the tiny model as the reference did (base model, 0 and 5
 // examples) and compares every probability, log-probability and text, the totals and groups.
 func TestEndToEnd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	dir := golden.Shared(t, "reference", "darumeru", "e2e")
 	want := map[string][]wanted{}
 	golden.Lines(t, filepath.Join(dir, "samples.jsonl"), func(line []byte) {
@@ -107,6 +104,56 @@ func TestEndToEnd(t *testing.T) {
 			}
 			compareTotals(t, dir, k, result)
 		})
+	}
+}
+
+// TestAnswerLogProbs scores the right answers behind the prompts.
+func TestAnswerLogProbs(t *testing.T) {
+	m, err := eval.NewNative(openTiny(t), eval.NativeOptions{Name: "tiny", NoChatTemplate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := map[string][]eval.Request{}
+	n := 0
+	golden.Lines(t, golden.Shared(t, "reference", "darumeru", "e2e", "answer_logprob.jsonl"), func(line []byte) {
+		var c struct {
+			Task     string
+			K, Index int
+			Answer   string
+			LogProbs []float64
+		}
+		if err := json.Unmarshal(line, &c); err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if built[c.Task] == nil {
+			tasks, err := Select([]string{c.Task})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if built[c.Task], err = tasks[0].Requests(t.Context(), plan(t, c.K, 1e6)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		q := built[c.Task][c.Index]
+		if q.Answer != c.Answer {
+			t.Errorf("%s %d: answer %q, want %q", c.Task, c.Index, q.Answer, c.Answer)
+		}
+		got, err := m.AnswerLogProbs(t.Context(), []eval.Request{q})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got[0]) != len(c.LogProbs) {
+			t.Fatalf("%s %d: %d tokens, want %d", c.Task, c.Index, len(got[0]), len(c.LogProbs))
+		}
+		for i, v := range got[0] {
+			if math.Abs(v-c.LogProbs[i]) > 1e-4 {
+				t.Errorf("%s %d: token %d: %g, want %g", c.Task, c.Index, i, v, c.LogProbs[i])
+			}
+		}
+	})
+	if n == 0 {
+		t.Error("no cases")
 	}
 }
 

@@ -122,7 +122,8 @@ func TestMessages(t *testing.T) {
 			Messages     []chat.Message
 			Choices      []string
 			Expected     any
-			PromptChars  int `json:"prompt_chars"`
+			Answer       string `json:"ppl_answer"`
+			PromptChars  int    `json:"prompt_chars"`
 			Subject      string
 			ID           *int
 		}
@@ -157,6 +158,9 @@ func TestMessages(t *testing.T) {
 		}
 		if method := map[string]eval.Method{"generate": eval.Generate, "calculate_tokens_proba": eval.Choice, "calculate_logsoftmax": eval.LogProb}[c.Method]; method != tasks[0].Method {
 			t.Errorf("%s: method %s, want %s", c.Task, tasks[0].Method, method)
+		}
+		if got.Answer != c.Answer {
+			t.Errorf("%s %d: answer %q, want %q", key, c.Index, got.Answer, c.Answer)
 		}
 		if c.Subject != "" && got.Fields["subject"] != c.Subject || c.ID != nil && *c.ID != got.ID {
 			t.Errorf("%s %d: subject %v, id %d; want %q, %v", key, c.Index, got.Fields["subject"], got.ID, c.Subject, c.ID)

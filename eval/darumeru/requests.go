@@ -199,7 +199,7 @@ func fromTemplates(ctx context.Context, p eval.Plan, s spec, twice bool) ([]eval
 		}
 		for turn, inputs := range all {
 			if turn == 1 {
-				request.Gold = flip(request.Gold)
+				flip(&request)
 			}
 			question, err := r.fill(inputs)
 			if err != nil {
@@ -230,12 +230,13 @@ func (r record) exchange() (map[string]any, error) {
 	return out, nil
 }
 
-// flip exchanges "1" and "2".
-func flip(gold any) any {
-	if gold == "1" {
-		return "2"
+// flip exchanges the right answers "1" and "2".
+func flip(q *eval.Request) {
+	gold := "1"
+	if q.Gold == gold {
+		gold = "2"
 	}
-	return "1"
+	q.Gold, q.Answer = gold, " "+gold
 }
 
 // gold fills in the right answer and what grading needs.
@@ -255,7 +256,7 @@ func (s spec) gold(r record, q *eval.Request) error {
 		if len(answers) == 0 {
 			return fmt.Errorf("outputs: no answer")
 		}
-		q.Gold = answers
+		q.Gold, q.Answer = answers, " "+answers[0]
 		return nil
 	}
 	if strings.HasPrefix(s.name, "cp_") {
@@ -263,14 +264,14 @@ func (s spec) gold(r record, q *eval.Request) error {
 		if !ok {
 			return fmt.Errorf("no field \"inputs.text\"")
 		}
-		q.Gold, q.Reference = text, text
+		q.Gold, q.Reference, q.Answer = text, text, " "+text
 		return nil
 	}
 	var answer string
 	if err := json.Unmarshal(r.Outputs, &answer); err != nil {
 		return fmt.Errorf("outputs: %w", err)
 	}
-	q.Gold = answer
+	q.Gold, q.Answer = answer, " "+answer
 	switch s.name {
 	case "use":
 		if r.Meta.Type == "" || r.Meta.IDTask == "" || r.Meta.Variant == "" {
@@ -358,7 +359,8 @@ func (s spec) turn(p eval.Plan, r record, context []string) ([]eval.Request, []s
 			return nil, nil, fmt.Errorf("%s: inputs: %w", r.place, err)
 		}
 		second := q
-		q.Messages, q.TooLong, second.Messages, second.TooLong, second.Gold = direct, !ok, other, !ok, flip(q.Gold)
+		q.Messages, q.TooLong, second.Messages, second.TooLong = direct, !ok, other, !ok
+		flip(&second)
 		return []eval.Request{q, second}, append(context, line), nil
 	}
 }

@@ -113,7 +113,7 @@ func mmlu(s spec) requests {
 
 func (s spec) mmluQuestion(p eval.Plan, sub subject, shots []mmluRecord, r mmluRecord) (eval.Request, error) {
 	w := words{p.Wording, s.name}
-	q := eval.Request{Choices: s.choices, Gold: letters[r.Answer], Fields: map[string]any{"subject": r.Subject}}
+	q := eval.Request{Choices: s.choices, Gold: letters[r.Answer], Answer: " " + letters[r.Answer], Fields: map[string]any{"subject": r.Subject}}
 	for n := len(shots); ; n-- {
 		q.Messages = nil
 		for i, e := range append(slices.Clone(shots[:n]), r) {
@@ -219,7 +219,7 @@ func abstractive(s spec) requests {
 			if err != nil {
 				return nil, err
 			}
-			q, err := ask(p, shots, question, eval.Request{ID: i, Gold: summary})
+			q, err := ask(p, shots, question, eval.Request{ID: i, Gold: summary, Answer: " " + summary})
 			if err != nil {
 				return nil, err
 			}
@@ -343,7 +343,7 @@ func acceptability(s spec) requests {
 			if err != nil {
 				return nil, err
 			}
-			q, err := ask(p, shots, question, eval.Request{ID: i, Choices: s.choices, Gold: r.label})
+			q, err := ask(p, shots, question, eval.Request{ID: i, Choices: s.choices, Gold: r.label, Answer: r.label})
 			if err != nil {
 				return nil, err
 			}

@@ -68,6 +68,7 @@ at the end; the exit status is 3 if a task could not be run.`,
 	f.IntVar(&o.opts.Limit, "limit", 0, "most records of each task (0: all)")
 	f.IntVar(&o.opts.MaxPromptLen, "max-prompt-len", 4096, "prompts stay shorter than this many tokens; examples are dropped until they do")
 	f.BoolVar(&o.opts.LogSamples, "log-samples", false, "keep the rendered prompts in the samples")
+	f.BoolVar(&o.opts.AnswerLogProb, "answer-logprob", false, "also score the right answers: log-probability and bits per byte, under measures in results.json")
 	f.BoolVar(&o.opts.Resume, "resume", false, "go on with the answers that OUT has")
 	f.BoolVar(&o.noTemplate, "no-chat-template", false, "ask in plain text, as base models are asked")
 	f.BoolVar(&o.useTemplate, "apply-chat-template", false, "insist on a chat template: an error if the model has none")
@@ -84,6 +85,8 @@ func (a *app) runEval(cmd *cobra.Command, o *evalFlags) error {
 	switch {
 	case o.model == "" && o.api == "":
 		return usagef("no model: give --model or --api")
+	case o.api != "" && o.opts.AnswerLogProb:
+		return usagef("--answer-logprob needs a model folder, not a server")
 	case o.api == "" && o.tokenizer != "":
 		return usagef("--tokenizer goes with --api: a model folder has its own")
 	case o.concurrency < 1 || o.timeout <= 0:
