@@ -132,6 +132,9 @@ func (a *app) printReport(p *stats.Page) error {
 // maxSpans bounds the tokens of a text on the terminal; pages and --json have all.
 const maxSpans = 80
 
+// stripes are bright backgrounds, for black letters.
+var stripes = [...]int{102, 103, 106, 105}
+
 // printSpans prints a text with the borders of its tokens: as stripes of colour on a
 // terminal, else with bars.
 func printSpans(w io.Writer, spans []stats.Span, colour bool) {
@@ -143,7 +146,7 @@ func printSpans(w io.Writer, spans []stats.Span, colour bool) {
 		}
 		switch {
 		case colour:
-			fmt.Fprintf(&b, "\x1b[%dm%s\x1b[0m", []int{30 + 72, 30 + 73, 30 + 74, 30 + 76}[i%4], s.Text)
+			fmt.Fprintf(&b, "\x1b[30;%dm%s\x1b[0m", stripes[i%len(stripes)], s.Text)
 		case i > 0:
 			b.WriteString("|" + s.Text)
 		default:

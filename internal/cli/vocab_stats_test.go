@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"lep/vocab/stats"
+)
+
+func TestPrintSpans(t *testing.T) {
+	spans := []stats.Span{{ID: 1, Text: "ми"}, {ID: 2, Text: "р"}, {ID: 3, Text: "␣и"}}
+	for _, tt := range []struct {
+		name   string
+		colour bool
+		want   string
+	}{
+		{"bars", false, "ми|р|␣и\n"},
+		{"colours", true, "\x1b[30;102mми\x1b[0m\x1b[30;103mр\x1b[0m\x1b[30;106m␣и\x1b[0m\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b strings.Builder
+			printSpans(&b, spans, tt.colour)
+			if b.String() != tt.want {
+				t.Errorf("%q, want %q", b.String(), tt.want)
+			}
+		})
+	}
+	var b strings.Builder
+	printSpans(&b, make([]stats.Span, maxSpans+5), false)
+	if !strings.HasSuffix(b.String(), "… and 5 more\n") {
+		t.Errorf("a long text ends in %q", b.String())
+	}
+}
+
+func TestSplitPattern(t *testing.T) {
+	for _, tt := range []struct{ raw, want string }{
+		{`{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}`, "gpt2"},
+		{`{"type":"ByteLevel","add_prefix_space":false}`, "gpt2"},
+		{`{"type":"ByteLevel","use_regex":false}`, ""},
+		{`{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\p{L}+"},"behavior":"Isolated","invert":false},{"type":"ByteLevel","use_regex":false}]}`, `\p{L}+`},
+		{`{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},{"type":"Split","pattern":{"Regex":"x"},"behavior":"Isolated"}]}`, "x"},
+		{`{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"x"},"behavior":"Isolated"},{"type":"Split","pattern":{"Regex":"y"},"behavior":"Isolated"}]}`, ""},
+		{`{"type":"Split","pattern":{"Regex":"x"},"behavior":"MergedWithNext"}`, ""},
+		{`{"type":"Metaspace"}`, ""}, {`null`, ""}, {``, ""}, {`{`, ""},
+	} {
+		if got := splitPattern([]byte(tt.raw)); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.raw, got, tt.want)
+		}
+	}
+}
