@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"github.com/gofrs/flock"
 
 	"lep/internal/atomic"
 	"lep/internal/hint"
@@ -18,6 +21,7 @@ import (
 type folder struct {
 	dir     string // "" for none
 	log     *os.File
+	lock    *flock.Flock
 	answers map[string]Answer
 }
 
@@ -29,6 +33,7 @@ type runFile struct {
 
 const (
 	runName     = "run.json"
+	lockName    = ".lock"
 	answersName = "answers.jsonl"
 	// ResultsName and SamplesDir are what readers look for in a results folder.
 	ResultsName = "results.json"
@@ -44,7 +49,7 @@ func openFolder(o Options, m Description) (*folder, error) {
 	old, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if entries, err := os.ReadDir(f.dir); err == nil && len(entries) > 0 && !o.Force {
+		if entries, err := os.ReadDir(f.dir); err == nil && !o.Force && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != lockName }) {
 			return nil, hint.Errorf("choose another folder, or --force to write into this one", "%s: the folder is not empty and holds no results of lep eval", f.dir)
 		}
 	case err != nil:
@@ -60,13 +65,35 @@ func openFolder(o Options, m Description) (*folder, error) {
 	case !o.Force:
 		return nil, hint.Errorf("--resume to continue, --force to begin anew", "%s: there are results already", f.dir)
 	}
-	if err := os.MkdirAll(filepath.Join(f.dir, SamplesDir), 0o755); err != nil {
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := f.openLog(o.Resume); err != nil {
+	if err := f.claim(); err != nil {
 		return nil, err
 	}
-	return f, atomic.WriteFile(path, append(mustJSON(runFile{m.Name, m.Digest}), '\n'), true)
+	// First of all: a folder with run.json can be continued, whatever else is missing.
+	err = atomic.WriteFile(path, append(mustJSON(runFile{m.Name, m.Digest}), '\n'), true)
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(f.dir, SamplesDir), 0o755)
+	}
+	if err == nil {
+		err = f.openLog(o.Resume)
+	}
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// claim keeps a second run out of the folder; the system lets go when the process ends.
+func (f *folder) claim() error {
+	f.lock = flock.New(filepath.Join(f.dir, lockName))
+	ok, err := f.lock.TryLock()
+	if err == nil && !ok {
+		err = hint.Errorf("wait for it to end, or choose another folder", "%s: another run writes there", f.dir)
+	}
+	return err
 }
 
 // openLog opens the file of answers and reads what it has; a torn last line is dropped.
@@ -162,6 +189,9 @@ func (f *folder) finish(r *Result) error {
 func (f *folder) close() {
 	if f.log != nil {
 		f.log.Close()
+	}
+	if f.lock != nil {
+		f.lock.Unlock()
 	}
 }
 

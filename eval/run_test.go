@@ -181,6 +181,24 @@ func TestResumeRefuses(t *testing.T) {
 	}
 }
 
+// TestTwoRuns lets the second of two runs in one folder fail.
+func TestTwoRuns(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	first, err := openFolder(Options{Out: out}, Description{Digest: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openFolder(Options{Out: out, Resume: true}, Description{Digest: "1"}); err == nil || !strings.Contains(err.Error(), "another run writes there") {
+		t.Errorf("a second run: %v", err)
+	}
+	first.close()
+	second, err := openFolder(Options{Out: out, Resume: true}, Description{Digest: "1"})
+	if err != nil {
+		t.Fatalf("after the first has ended: %v", err)
+	}
+	second.close()
+}
+
 func TestCompare(t *testing.T) {
 	task := stubTask("a", "one", 0)
 	side := func(answers string) []Sample {
