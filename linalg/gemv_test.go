@@ -156,6 +156,9 @@ func TestQuantizeInt8(t *testing.T) {
 }
 
 func TestSteadyStateAllocatesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the race detector's own allocations would be counted")
+	}
 	r := rand.New(rand.NewPCG(1, 9))
 	const n = 200
 	a, b, c := randomOf[float32](r, n*n), randomOf[float32](r, n*n), make([]float32, n*n)

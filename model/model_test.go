@@ -166,6 +166,9 @@ func TestWorkersDoNotChangeBits(t *testing.T) {
 
 // TestStepsAllocateNothing holds the promise of a steady state: training, scoring, decoding.
 func TestStepsAllocateNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the race detector's own allocations would be counted")
+	}
 	m := tiny(t, "llama", Options{Trainable: TrainAll, LoRA: allLoRA(2)}, nil)
 	b := packedBatch(m.Config.VocabSize)
 	c, err := m.NewCache(1, 200)

@@ -139,17 +139,17 @@ func digest(list []string) string {
 func TestExtendReference(t *testing.T) {
 	for _, tt := range []struct {
 		folder string
-		base   func() *tokenizer.Definition
+		base   func(*testing.T) *tokenizer.Definition
 		add    string
 		merges bool
 		why    string
 	}{
-		{"llama3+darulm32000bpe", func() *tokenizer.Definition { return real(t, "llama3") }, "darulm_32000_bpe", false,
+		{"llama3+darulm32000bpe", func(t *testing.T) *tokenizer.Definition { return real(t, "llama3") }, "darulm_32000_bpe", false,
 			"the order of the donor's merges follows either convention of reference/lep 1.1"},
-		{"mistral+darulm48000bpe", func() *tokenizer.Definition { return spm(t, "mistral_7b_v0.1") }, "darulm_48000_bpe", false, ""},
+		{"mistral+darulm48000bpe", func(t *testing.T) *tokenizer.Definition { return spm(t, "mistral_7b_v0.1") }, "darulm_48000_bpe", false, ""},
 	} {
 		t.Run(tt.folder, func(t *testing.T) {
-			base := tt.base()
+			base := tt.base(t)
 			r, err := Extend(base, spm(t, tt.add), ExtendOptions{Reference: true})
 			if err != nil {
 				t.Fatal(err)
