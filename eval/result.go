@@ -109,6 +109,9 @@ func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
 	if err := f.samples(j.task.Name, list); err != nil {
 		return err
 	}
+	if j.tied() {
+		o.Warn("%s: in every answer all choices are equally likely: the figures are those of always taking the first choice", j.task.Name)
+	}
 	if count.Unscored > 0 {
 		o.Warn("%s: %d of %d answers count as 0 for every choice: %s", j.task.Name, count.Unscored, count.Original, j.unscored())
 	}
@@ -174,6 +177,13 @@ func (r *Result) scoreAnswers(ctx context.Context, m Model, j *job) error {
 	measure.AnswerLogProb, measure.AnswerBitsPerByte = &mean, &bits
 	r.Measures[j.task.Name] = measure
 	return nil
+}
+
+// tied reports that no answer prefers any choice, which is a fault of what gave the probabilities.
+func (j *job) tied() bool {
+	return j.task.Method == Choice && !slices.ContainsFunc(j.answers, func(a Answer) bool {
+		return slices.ContainsFunc(a.Probs, func(p float64) bool { return p != a.Probs[0] })
+	})
 }
 
 func (j *job) unscored() string {

@@ -181,6 +181,17 @@ func TestResumeRefuses(t *testing.T) {
 	}
 }
 
+func TestTied(t *testing.T) {
+	j := job{task: Task{Method: Choice}, answers: []Answer{{Probs: []float64{0.1, 0.1}}, {Probs: []float64{0, 0}}}}
+	if !j.tied() {
+		t.Error("equal probabilities everywhere are not seen")
+	}
+	j.answers[1].Probs[1] = 0.2
+	if j.tied() {
+		t.Error("one answer prefers a choice")
+	}
+}
+
 // TestTwoRuns lets the second of two runs in one folder fail.
 func TestTwoRuns(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
