@@ -24,7 +24,8 @@ type Check struct {
 
 // CheckOptions say what a folder is held against.
 type CheckOptions struct {
-	Against string   // the target that it was made from; "" for none
+	Against string   // the model that it was made from; "" for none
+	Role    string   // what messages call Against; "" for target
 	Engine  Engine   // nil leaves out what needs a model
 	Texts   []string // held-out texts for bits per byte
 	// LayersMerged says that an adapter was merged into the layers, which then differ
@@ -45,7 +46,10 @@ func CheckFolder(ctx context.Context, dir string, opts CheckOptions) ([]Check, e
 	defer m.Close()
 	c := &checker{ctx: ctx, m: m, opts: opts}
 	if opts.Against != "" {
-		if c.against, err = openModel("target", opts.Against); err != nil {
+		if opts.Role == "" {
+			opts.Role = "target"
+		}
+		if c.against, err = openModel(opts.Role, opts.Against); err != nil {
 			return nil, err
 		}
 		defer c.against.Close()
@@ -179,9 +183,9 @@ func (c *checker) roundTrips() {
 
 func (c *checker) specials() {
 	bad := ""
-	n := 0
+	seen := map[string]bool{}
 	check := func(content string) {
-		n++
+		seen[content] = true
 		if ids := c.m.tok.Encode(content); bad == "" && len(ids) != 1 {
 			bad = fmt.Sprintf("%q encodes to %v", content, ids)
 		}
@@ -195,7 +199,7 @@ func (c *checker) specials() {
 		}
 	}
 	if bad == "" {
-		bad = fmt.Sprintf("%d added tokens, one id each", n)
+		bad = fmt.Sprintf("%d added tokens, one id each", len(seen))
 		c.add("special tokens", true, "%s", bad)
 		return
 	}
@@ -241,7 +245,11 @@ func (c *checker) template() {
 			return
 		}
 	}
-	c.add("chat template", true, "%d conversations render as before", len(conversations))
+	how := ""
+	if c.against != nil && !c.opts.TemplateReplaced {
+		how = " as before"
+	}
+	c.add("chat template", true, "%d conversations render%s", len(conversations), how)
 }
 
 // renderTime is the date that templates see, the same before and after.
@@ -284,7 +292,11 @@ func (c *checker) stopTokens() {
 			return
 		}
 	}
-	c.add("stop tokens", len(after) > 0, "%q", names)
+	if len(after) == 0 {
+		c.add("stop tokens", false, "no eos_token_id in generation_config.json or config.json: answers will not end")
+		return
+	}
+	c.add("stop tokens", true, "%q", names)
 }
 
 func tokensOf(m *model, ids []int32) []string {
@@ -340,12 +352,12 @@ func (c *checker) untouched() {
 	case err != nil:
 		c.add("layers", false, "%v", err)
 	case d.missing > 0:
-		c.add("layers", false, "%d tensors of the target are missing: %s", d.missing, d.firstMissing)
+		c.add("layers", false, "%d tensors of the %s are missing: %s", d.missing, c.against.role, d.firstMissing)
 	case d.worst > 0 && c.opts.LayersMerged:
 		c.add("layers", true, "changed by the adapter: %s by up to %.3g", d.where, d.worst)
 	case d.worst > 0:
-		c.add("layers", false, "%s differs from the target's by up to %.3g", d.where, d.worst)
+		c.add("layers", false, "%s differs from the %s's by up to %.3g", d.where, c.against.role, d.worst)
 	default:
-		c.add("layers", true, "equal to the target's")
+		c.add("layers", true, "equal to the %s's", c.against.role)
 	}
 }

@@ -76,5 +76,9 @@ func (c *checker) reload(prompt []int32) {
 			return
 		}
 	}
-	c.add("reload", slices.Equal(logits[0], logits[1]), "two loads give %d logits", len(logits[0]))
+	if !slices.Equal(logits[0], logits[1]) {
+		c.add("reload", false, "two loads give different logits")
+		return
+	}
+	c.add("reload", true, "two loads give the same %d logits", len(logits[0]))
 }

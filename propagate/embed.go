@@ -232,7 +232,7 @@ func (e *embedder) write(ctx context.Context, dir *atomic.Dir) (*EmbedResult, er
 			r.NoRow = append(r.NoRow, e.v.tok.Token(int32(id)))
 		}
 	}
-	if r.Checks, err = CheckFolder(ctx, dir.Path(), CheckOptions{Against: e.m.Dir()}); err != nil {
+	if r.Checks, err = CheckFolder(ctx, dir.Path(), CheckOptions{Against: e.m.Dir(), Role: "model"}); err != nil {
 		return nil, fmt.Errorf("the result cannot be opened again: %w", err)
 	}
 	record := map[string]any{"lep": e.opts.Version, "command": "embed", "options": e.opts, "result": r}

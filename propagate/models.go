@@ -64,7 +64,7 @@ func (m *model) open() (err error) {
 	}
 	m.tok, err = tokenizer.Open(m.tokDir)
 	if err != nil {
-		return fmt.Errorf("%s: %w", m.tokDir, err)
+		return err // names the file
 	}
 	return m.checkMatrices()
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lep/internal/atomic"
+	"lep/internal/hint"
 	"lep/linalg"
 	"lep/tensor"
 	"lep/vocab"
@@ -65,21 +66,23 @@ func (r *run) match() (err error) {
 	}
 	o.shared = vocab.Shared(old, next)
 	o.usable = r.in.usable(r.opts.FitSpecial)
-	if len(o.shared) == 0 && r.opts.Method != Swap {
-		return errors.New("the donor's vocabulary shares no tokens with the source's: are these tokenizers of the right models?")
-	}
 	o.conversion = vocab.Convert(old, next)
 	if r.opts.Method == Bypass {
 		o.bypass = vocab.Convert(old, old)
 	}
 	var usable, text []vocab.Pair
 	for _, p := range o.shared {
+		special := r.in.isSpecial(p.Old)
+		if !special {
+			text = append(text, p)
+		}
 		if o.usable(p.Old) {
 			usable = append(usable, p)
-			if !r.in.isSpecial(p.Old) {
-				text = append(text, p)
-			}
 		}
+	}
+	if len(text) == 0 {
+		return hint.Errorf("is this donor's tokenizer the one that it was trained with, and the source its base?",
+			"%s: the donor's vocabulary has no text token in common with the source's (%s)", r.in.donor.tokDir, r.in.source.tokDir)
 	}
 	o.shared = usable
 	if r.opts.HeldOut > 0 {
