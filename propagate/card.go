@@ -51,14 +51,22 @@ func (r *run) writeRecord(ctx context.Context, dir string, t int, tr *TargetResu
 	return atomic.WriteFile(filepath.Join(dir, "lep.json"), b.Bytes(), true)
 }
 
-// hubName is a model's name for a card: a hub id as it is, a folder by its last part.
+// hubName is a model's name for a card: a hub id as it is (without its revision), a
+// folder of the hub cache by its id, another folder by its last part.
 func hubName(model string) string {
-	if _, err := os.Stat(model); err == nil {
-		if abs, err := filepath.Abs(model); err == nil {
-			return filepath.Base(abs)
-		}
+	if _, err := os.Stat(model); err != nil {
+		id, _, _ := strings.Cut(model, "@")
+		return id
 	}
-	return model
+	abs, err := filepath.Abs(model)
+	if err != nil {
+		return model
+	}
+	snapshots := filepath.Dir(abs)
+	if id, ok := strings.CutPrefix(filepath.Base(filepath.Dir(snapshots)), "models--"); ok && filepath.Base(snapshots) == "snapshots" {
+		return strings.ReplaceAll(id, "--", "/")
+	}
+	return filepath.Base(abs)
 }
 
 // quote spells a string for YAML; JSON strings are YAML strings.
