@@ -77,6 +77,7 @@ held-out tokens. --target and --out may be repeated: one donor, many instruct mo
 	f.StringVar((*string)(&opts.Method), "method", string(opts.Method), "one of "+methodNames())
 	f.StringVar(&opts.Compat, "compat", "", `"reference": what the authors' code does, to the bit, its faults included`)
 	f.BoolVar(&opts.KeepShared, "keep-shared", false, "keep the target's own rows of tokens that it already has")
+	f.BoolVar(&opts.FitSpecial, "fit-special", opts.FitSpecial, "fit on special tokens too (false: on text alone, which tuning moves least)")
 	f.Float64Var(&opts.HeldOut, "held-out", opts.HeldOut, "share of shared tokens that R² is measured on")
 	f.Float64Var(&opts.Lambda, "lambda", opts.Lambda, "strength of ridge, relative to the mean eigenvalue (0: choose on held-out tokens)")
 	f.StringVar(&opts.Occurrences, "occurrences", "", `JSON file {"new id": {"old id": count}} for occ_conversion`)
