@@ -29,9 +29,10 @@ type doctorReport struct {
 
 func (a *app) doctorCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "doctor",
-		Short: "Show what this machine offers: processors, linear algebra libraries and their measured speed",
-		Args:  cobra.NoArgs,
+		Use:     "doctor",
+		Short:   "Show what this machine offers: processors, linear algebra libraries and their measured speed",
+		Example: "  lep doctor\n  lep doctor --blas builtin --threads 1",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			r := doctorReport{Version: currentVersion(), CPUs: runtime.NumCPU(), Threads: a.threads}
 			chosen, err := linalg.Open(a.blas, a.threads)

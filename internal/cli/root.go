@@ -74,20 +74,24 @@ func (a *app) report(ctx context.Context, err error) int {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errCheck):
-		fmt.Fprintf(a.err, "lep: %v\n", err)
+		a.printError(err)
 		return exitCheck
 	case ctx.Err() != nil:
 		fmt.Fprintln(a.err, "lep: interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintf(a.err, "lep: %v\n", err)
-	if h := hint.Of(err); h != "" {
-		fmt.Fprintf(a.err, "hint: %s\n", h)
-	}
+	a.printError(err)
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+func (a *app) printError(err error) {
+	fmt.Fprintf(a.err, "lep: %v\n", err)
+	if h := hint.Of(err); h != "" {
+		fmt.Fprintf(a.err, "hint: %s\n", h)
+	}
 }
 
 func (a *app) root() *cobra.Command {
