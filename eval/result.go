@@ -100,7 +100,7 @@ func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if o.LogSamples {
+		if o.LogSamples && a.Prompt != "" { // answers kept by a run without LogSamples have none
 			s.Fields["prompt"] = mustJSON(a.Prompt)
 		}
 		list = append(list, s)

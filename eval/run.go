@@ -99,7 +99,7 @@ func Run(ctx context.Context, m Model, tasks []Task, o Options) (*Result, error)
 	total := left
 	for _, j := range jobs {
 		start := time.Now()
-		err := j.run(ctx, m, folder, func(n int) {
+		err := j.run(ctx, m, folder, o.LogSamples, func(n int) {
 			left -= n
 			if o.Progress != nil {
 				o.Progress(j.task.Name, total-left, total)
@@ -184,7 +184,7 @@ func key(m Description, t Task, r Request) string {
 }
 
 // run answers what is not yet answered, a batch at a time.
-func (j *job) run(ctx context.Context, m Model, f *folder, done func(int)) error {
+func (j *job) run(ctx context.Context, m Model, f *folder, keepPrompts bool, done func(int)) error {
 	var open []int
 	for i := range j.requests {
 		if !f.has(j.keys[i]) {
@@ -205,6 +205,9 @@ func (j *job) run(ctx context.Context, m Model, f *folder, done func(int)) error
 		}
 		for n, i := range now {
 			j.answers[i] = answers[n]
+			if !keepPrompts {
+				answers[n].Prompt = ""
+			}
 			if err := f.keep(j.keys[i], j.task.Name, answers[n]); err != nil {
 				return err
 			}

@@ -22,6 +22,16 @@ func onlyCSV(t *testing.T, from string) string {
 	return dir
 }
 
+// hubCache makes a cache of the hub that holds a data set.
+func hubCache(t *testing.T, from string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "datasets--RefalMachine--darumeru", "snapshots", "abc"), os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestTable(t *testing.T) {
 	weights := map[string]int{}
 	for _, task := range Tasks() {

@@ -192,10 +192,11 @@ func decode(t *testing.T, s string) any {
 // TestLayouts reads the same records as JSON lines, parquet and CSV.
 func TestLayouts(t *testing.T) {
 	samples := golden.Shared(t, "reference", "darumeru", "samples")
-	for _, tt := range []struct{ task, dir, config string }{
+	for _, tt := range []struct{ task, dir, kind string }{
 		{"multiq", samples + "/parquet", "darumeru"},
 		{"treewayabstractive", samples + "/parquet", "daru_treeway_eval"},
 		{"rucola", samples + "/rucola/csv", "rucola"},
+		{"rwsd", samples + "/darumeru", "hub"},
 	} {
 		tasks, err := Select([]string{tt.task})
 		if err != nil {
@@ -208,8 +209,11 @@ func TestLayouts(t *testing.T) {
 		p := plan(t, 5, 1e6)
 		// A folder with nothing but this form of the data.
 		p.Data = eval.Data{Dirs: []string{tt.dir}}
-		if tt.task == "rucola" {
+		if tt.kind == "rucola" {
 			p.Data.Dirs = []string{onlyCSV(t, tt.dir)}
+		}
+		if tt.kind == "hub" {
+			p.Data = eval.Data{Hub: hubCache(t, tt.dir)}
 		}
 		got, err := tasks[0].Requests(t.Context(), p)
 		if err != nil {
