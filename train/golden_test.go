@@ -11,6 +11,7 @@ import (
 	"lep/checkpoint"
 	"lep/internal/golden"
 	"lep/internal/testmodel"
+	"lep/linalg"
 	"lep/model"
 )
 
@@ -83,7 +84,11 @@ func openForTraining(t *testing.T, dir string, o *Options) (*model.Model, *plan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := model.New(cfg, files, model.Options{Threads: 2, Trainable: p.trainable, LoRA: p.lora})
+	blas, err := linalg.Open(o.BLAS, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := model.New(cfg, files, model.Options{BLAS: blas, Threads: 2, Trainable: p.trainable, LoRA: p.lora})
 	if err != nil {
 		t.Fatal(err)
 	}
