@@ -67,13 +67,26 @@ func ReadTask(path string) (Task, error) {
 		return Task{}, err
 	}
 	d := &definition{dir: filepath.Dir(path), Version: 1, MaxNewTokens: 64}
-	if err := yaml.UnmarshalWithOptions(data, d, yaml.Strict()); err != nil {
-		return Task{}, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, true))
+	if err := decodeYAML(data, d); err != nil {
+		return Task{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := d.check(); err != nil {
 		return Task{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return d.task(), nil
+}
+
+// decodeYAML decodes strictly. The library panics on some malformed documents.
+func decodeYAML(data []byte, to any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("malformed YAML: %v", r)
+		}
+	}()
+	if err := yaml.UnmarshalWithOptions(data, to, yaml.Strict()); err != nil {
+		return errors.New(yaml.FormatError(err, false, true))
+	}
+	return nil
 }
 
 func (d *definition) check() error {
