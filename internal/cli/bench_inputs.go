@@ -82,11 +82,19 @@ func (in *benchInputs) writeModel(dir, tok string, rows int, row func(stream uin
 	if err := copyTokenizer(tok, dir); err != nil {
 		return err
 	}
+	t, err := tokenizer.Open(tok)
+	if err != nil {
+		return err
+	}
+	var eos any // null for a tokenizer without the role
+	if id, ok := t.ID(t.Config().EOS); ok {
+		eos = id
+	}
 	config, err := json.MarshalIndent(map[string]any{
 		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "vocab_size": rows, "hidden_size": in.hidden,
 		"intermediate_size": 11 * in.hidden / 4, "num_hidden_layers": in.layers, "num_attention_heads": in.hidden / 64,
 		"num_key_value_heads": in.hidden / 256, "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "max_position_embeddings": 8192,
-		"hidden_act": "silu", "tie_word_embeddings": in.tied, "torch_dtype": "bfloat16",
+		"hidden_act": "silu", "tie_word_embeddings": in.tied, "torch_dtype": "bfloat16", "eos_token_id": eos,
 	}, "", "  ")
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -127,7 +126,7 @@ func (a *app) generateBatch(cmd *cobra.Command, e *infer.Engine, base infer.Requ
 			Text *string
 			IDs  []int32
 		}
-		if err := json.Unmarshal(l.text, &in); err != nil {
+		if err := unmarshalLine(l.text, &in); err != nil {
 			return l.fail(err)
 		}
 		switch {

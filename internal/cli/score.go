@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -83,7 +82,7 @@ func (s *scorer) batch(cmd *cobra.Command, lines []inputLine) error {
 				Text *string
 				IDs  []int32
 			}
-			if err := json.Unmarshal(l.text, &in); err != nil {
+			if err := unmarshalLine(l.text, &in); err != nil {
 				return l.fail(err)
 			}
 			switch {

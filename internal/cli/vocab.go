@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -67,7 +68,7 @@ T is a folder, a hub id, a tokenizer.json, a SentencePiece .model, a tiktoken or
 				text := string(line)
 				if a.json {
 					var in struct{ Text *string }
-					if err := json.Unmarshal(line, &in); err != nil {
+					if err := unmarshalLine(line, &in); err != nil {
 						return nil, err
 					}
 					if in.Text == nil {
@@ -133,7 +134,7 @@ func (a *app) vocabDecodeCmd() *cobra.Command {
 func (a *app) readIDs(line []byte, size int) ([]int32, error) {
 	var in struct{ IDs []int32 }
 	if a.json {
-		if err := json.Unmarshal(line, &in); err != nil {
+		if err := unmarshalLine(line, &in); err != nil {
 			return nil, err
 		}
 		if in.IDs == nil {
@@ -264,6 +265,19 @@ func (a *app) readLines(path string, n int, work func([]inputLine) error) error 
 			return nil
 		}
 	}
+}
+
+// unmarshalLine reads a line of JSON. Bytes that are no UTF-8 are an error, where encoding/json
+// would put U+FFFD in their place.
+func unmarshalLine(line []byte, v any) error {
+	for at := 0; at < len(line); {
+		r, n := utf8.DecodeRune(line[at:])
+		if r == utf8.RuneError && n == 1 {
+			return fmt.Errorf("byte %d (%#02x) is no UTF-8", at, line[at])
+		}
+		at += n
+	}
+	return json.Unmarshal(line, v)
 }
 
 func lineError(name string, n int, line []byte, err error) error {

@@ -77,12 +77,14 @@ func Compile(expr string) (*Regexp, error) {
 }
 
 // Next returns the first match that begins at byte from of s or later. A match may be
-// empty; the caller then goes on one character further.
+// empty; the caller then goes on one character further. What has led nowhere from one start is
+// not tried again from the next, so that a whole search takes at most states × bytes steps.
 func (r *Regexp) Next(s string, from int) (start, end int, ok bool) {
 	b := r.pool.Get().(*backtracker)
 	defer r.pool.Put(b)
+	defer b.reset()
 	for start = from; start <= len(s); {
-		if end, ok = r.match(b, s, 0, start, -1); ok {
+		if end, ok = r.match(b, s, 0, start, from, -1); ok {
 			return start, end, true
 		}
 		_, size := utf8.DecodeRuneInString(s[start:])
@@ -98,18 +100,22 @@ type backtracker struct {
 	inner   *backtracker
 }
 
+func (b *backtracker) reset() {
+	clear(b.visited)
+	b.visited = b.visited[:0]
+}
+
 type state struct{ pc, pos int32 }
 
 // match runs the code at pc from byte start on and returns where it first accepts; if
-// want is not negative, it must accept there.
-func (r *Regexp) match(b *backtracker, s string, pc int32, start, want int) (int, bool) {
-	defer func() { clear(b.visited) }()
-	b.visited = b.visited[:0]
+// want is not negative, it must accept there. b remembers states since origin: after a failure
+// they may serve the next start, after a match the caller resets it.
+func (r *Regexp) match(b *backtracker, s string, pc int32, start, origin, want int) (int, bool) {
 	b.stack = append(b.stack[:0], state{pc, int32(start)})
 	for len(b.stack) > 0 {
 		at := b.stack[len(b.stack)-1]
 		b.stack = b.stack[:len(b.stack)-1]
-		for b.visit(int(at.pos)-start, int(at.pc), len(r.code)) {
+		for b.visit(int(at.pos)-origin, int(at.pc), len(r.code)) {
 			i := &r.code[at.pc]
 			at.pc++
 			switch i.op {
@@ -173,7 +179,8 @@ func (r *Regexp) part(b *backtracker, s string, i *inst, at state) state {
 	case opBehind, opNotBehind:
 		ok = r.behind(b.inner, s, i, at)
 	default:
-		end, ok = r.match(b.inner, s, at.pc, int(at.pos), -1)
+		end, ok = r.match(b.inner, s, at.pc, int(at.pos), int(at.pos), -1)
+		b.inner.reset()
 	}
 	if ok == (i.op == opNotLook || i.op == opNotBehind) {
 		return state{-1, at.pos}
@@ -189,7 +196,8 @@ func (r *Regexp) behind(b *backtracker, s string, i *inst, at state) bool {
 	start := int(at.pos)
 	for n := int32(0); n <= i.z; n++ {
 		if n >= i.y {
-			if _, ok := r.match(b, s, at.pc, start, int(at.pos)); ok {
+			_, ok := r.match(b, s, at.pc, start, start, int(at.pos))
+			if b.reset(); ok {
 				return true
 			}
 		}

@@ -162,3 +162,20 @@ func FuzzRegex(f *testing.F) {
 		}
 	})
 }
+
+// TestSearchIsLinear searches 256 KB in which a backtracking engine would never end and one that
+// forgets between starts would take some 10^10 steps.
+func TestSearchIsLinear(t *testing.T) {
+	for _, tt := range []struct{ expr, text string }{
+		{`(a+)+$|(x+x+)+y`, strings.Repeat("a", 1<<17) + "!" + strings.Repeat("x", 1<<17)},
+		{`(?:\p{L}+\p{L}+)+\d`, strings.Repeat("ж", 1<<17)},
+	} {
+		r, err := Compile(tt.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if start, end, ok := r.Next(tt.text, 0); ok {
+			t.Errorf("%s matches %d bytes at %d", tt.expr, end-start, start)
+		}
+	}
+}
