@@ -334,9 +334,3 @@ func plain(v any) any {
 	}
 	return v
 }
-
-// exists reports whether a file is there.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
-}

@@ -14,30 +14,30 @@ import (
 	"lep/chat"
 )
 
-// stubModel answers "right" to every other question and fails when it is told to.
-type stubModel struct {
+// fixedModel answers "right" to every other question and fails when it is told to.
+type fixedModel struct {
 	digest string
 	asked  int
 	failAt int // number of a request, 0 for never
 }
 
-func (m *stubModel) Describe() Description {
-	return Description{Name: "stub", Digest: m.digest, Context: 100, Chat: true, Batch: 2}
+func (m *fixedModel) Describe() Description {
+	return Description{Name: "fixed", Digest: m.digest, Context: 100, Chat: true, Batch: 2}
 }
-func (m *stubModel) Supports(t Task) error {
+func (m *fixedModel) Supports(t Task) error {
 	if t.Name == "impossible" {
-		return errors.New("the stub cannot do this")
+		return errors.New("the model cannot do this")
 	}
 	return nil
 }
-func (m *stubModel) PromptTokens(messages []chat.Message) (int, error) {
+func (m *fixedModel) PromptTokens(messages []chat.Message) (int, error) {
 	n := 0
 	for _, msg := range messages {
 		n += len(strings.Fields(msg.Content))
 	}
 	return n, nil
 }
-func (m *stubModel) Answer(_ context.Context, _ Task, requests []Request) ([]Answer, error) {
+func (m *fixedModel) Answer(_ context.Context, _ Task, requests []Request) ([]Answer, error) {
 	var out []Answer
 	for _, r := range requests {
 		m.asked++
@@ -88,14 +88,14 @@ func stubTask(name, group string, n int) Task {
 func TestRun(t *testing.T) {
 	tasks := []Task{stubTask("a", "one", 4), stubTask("b", "one", 5), stubTask("impossible", "two", 2), stubTask("x", Extra, 2)}
 	out := filepath.Join(t.TempDir(), "out")
-	r, err := Run(t.Context(), &stubModel{digest: "1"}, tasks, Options{Out: out, Expected: []string{"a", "b", "impossible"}, LogSamples: true})
+	r, err := Run(t.Context(), &fixedModel{digest: "1"}, tasks, Options{Out: out, Expected: []string{"a", "b", "impossible"}, LogSamples: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Results["a"]["em"] != 0.5 || r.Results["b"]["em"] != 0.6 || r.Groups["one"] != 0.55 || *r.Total != 0.55 {
 		t.Errorf("a %v, b %v, group %v, total %v; want 0.5, 0.6, 0.55 and 0.55", r.Results["a"], r.Results["b"], r.Groups, *r.Total)
 	}
-	if r.Complete || len(r.Missing) != 1 || r.Failed["impossible"] != "the stub cannot do this" || r.Extra["x"] != 0.5 {
+	if r.Complete || len(r.Missing) != 1 || r.Failed["impossible"] != "the model cannot do this" || r.Extra["x"] != 0.5 {
 		t.Errorf("complete %t, missing %q, failed %q, extra %v", r.Complete, r.Missing, r.Failed, r.Extra)
 	}
 	if r.Results["a"]["em_stderr"] == 0 || r.Scores["a"].Low >= r.Scores["a"].High {
@@ -119,13 +119,13 @@ func TestRun(t *testing.T) {
 // TestResume stops a run at every request, with a torn last line, and goes on.
 func TestResume(t *testing.T) {
 	tasks := []Task{stubTask("a", "one", 5), stubTask("b", "one", 3)}
-	whole, err := Run(t.Context(), &stubModel{digest: "1"}, tasks, Options{})
+	whole, err := Run(t.Context(), &fixedModel{digest: "1"}, tasks, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for stop := 1; stop <= 8; stop++ {
 		out := filepath.Join(t.TempDir(), "out")
-		if _, err := Run(t.Context(), &stubModel{digest: "1", failAt: stop}, tasks, Options{Out: out}); err != nil {
+		if _, err := Run(t.Context(), &fixedModel{digest: "1", failAt: stop}, tasks, Options{Out: out}); err != nil {
 			t.Fatal(err)
 		}
 		log, err := os.OpenFile(filepath.Join(out, answersName), os.O_APPEND|os.O_WRONLY, 0)
@@ -136,7 +136,7 @@ func TestResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		log.Close()
-		second := &stubModel{digest: "1"}
+		second := &fixedModel{digest: "1"}
 		r, err := Run(t.Context(), second, tasks, Options{Out: out, Resume: true})
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestResume(t *testing.T) {
 func TestResumeRefuses(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	tasks := []Task{stubTask("a", "one", 2)}
-	if _, err := Run(t.Context(), &stubModel{digest: "1"}, tasks, Options{Out: out}); err != nil {
+	if _, err := Run(t.Context(), &fixedModel{digest: "1"}, tasks, Options{Out: out}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -168,7 +168,7 @@ func TestResumeRefuses(t *testing.T) {
 		{"2", "are of another model", Options{Resume: true}},
 	} {
 		tt.o.Out = out
-		if _, err := Run(t.Context(), &stubModel{digest: tt.digest}, tasks, tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Run(t.Context(), &fixedModel{digest: tt.digest}, tasks, tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v, want %q", err, tt.want)
 		}
 	}
@@ -176,7 +176,7 @@ func TestResumeRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(foreign, "thesis.tex"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(t.Context(), &stubModel{}, tasks, Options{Out: foreign}); err == nil || !strings.Contains(err.Error(), "not empty") {
+	if _, err := Run(t.Context(), &fixedModel{}, tasks, Options{Out: foreign}); err == nil || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("a folder of other files: %v", err)
 	}
 }
