@@ -53,8 +53,8 @@ func (m *fixedModel) Answer(_ context.Context, _ Task, requests []Request) ([]An
 	return out, nil
 }
 
-// stubTask asks n questions.
-func stubTask(name, group string, n int) Task {
+// fixedTask asks n questions.
+func fixedTask(name, group string, n int) Task {
 	return Task{Name: name, Group: group, Version: 1, Method: Generate, MaxNewTokens: 5, Metrics: []string{"em"},
 		Requests: func(context.Context, Plan) ([]Request, error) {
 			var list []Request
@@ -86,7 +86,7 @@ func stubTask(name, group string, n int) Task {
 }
 
 func TestRun(t *testing.T) {
-	tasks := []Task{stubTask("a", "one", 4), stubTask("b", "one", 5), stubTask("impossible", "two", 2), stubTask("x", Extra, 2)}
+	tasks := []Task{fixedTask("a", "one", 4), fixedTask("b", "one", 5), fixedTask("impossible", "two", 2), fixedTask("x", Extra, 2)}
 	out := filepath.Join(t.TempDir(), "out")
 	r, err := Run(t.Context(), &fixedModel{digest: "1"}, tasks, Options{Out: out, Expected: []string{"a", "b", "impossible"}, LogSamples: true})
 	if err != nil {
@@ -118,7 +118,7 @@ func TestRun(t *testing.T) {
 
 // TestResume stops a run at every request, with a torn last line, and goes on.
 func TestResume(t *testing.T) {
-	tasks := []Task{stubTask("a", "one", 5), stubTask("b", "one", 3)}
+	tasks := []Task{fixedTask("a", "one", 5), fixedTask("b", "one", 3)}
 	whole, err := Run(t.Context(), &fixedModel{digest: "1"}, tasks, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestResume(t *testing.T) {
 
 func TestResumeRefuses(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
-	tasks := []Task{stubTask("a", "one", 2)}
+	tasks := []Task{fixedTask("a", "one", 2)}
 	if _, err := Run(t.Context(), &fixedModel{digest: "1"}, tasks, Options{Out: out}); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestTwoRuns(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	task := stubTask("a", "one", 0)
+	task := fixedTask("a", "one", 0)
 	side := func(answers string) []Sample {
 		var list []Sample
 		for i, c := range answers {
@@ -244,7 +244,7 @@ func TestCompare(t *testing.T) {
 }
 
 func TestBootstrapDrawsUnits(t *testing.T) {
-	task := stubTask("a", "one", 0)
+	task := fixedTask("a", "one", 0)
 	task.Units = true
 	task.Aggregate = func(list []Measured) (map[string]float64, error) {
 		keys := map[string]int{}
