@@ -202,6 +202,23 @@ func (e *embedder) configs() error {
 	return checkpoint.WriteBothSpellings(e.config)
 }
 
+// writeOldIDs writes lep_vocab.json: for each token the old id whose row it keeps, null for a
+// new one. Training reads it to tell new rows from old.
+func (e *embedder) writeOldIDs(dir string) error {
+	c := e.initial.Conversion
+	old := make([]*int32, c.Len())
+	for id := range old {
+		if how := c.How(id); how == vocab.Copied || how == vocab.ByName {
+			old[id] = &c.IDs(id)[0]
+		}
+	}
+	o := orderedjson.New()
+	if err := errors.Join(o.Set("size", len(old)), o.Set("base_size", e.m.tok.Size()), o.Set("old_ids", old)); err != nil {
+		return err
+	}
+	return writeObject(filepath.Join(dir, "lep_vocab.json"), o)
+}
+
 func (e *embedder) write(ctx context.Context, dir *atomic.Dir) (*EmbedResult, error) {
 	if err := e.configs(); err != nil {
 		return nil, fmt.Errorf("%s: %w", e.m.Dir(), err)
@@ -221,6 +238,9 @@ func (e *embedder) write(ctx context.Context, dir *atomic.Dir) (*EmbedResult, er
 		if err := writeObject(filepath.Join(dir.Path(), checkpoint.GenerationConfigFile), e.gen); err != nil {
 			return nil, err
 		}
+	}
+	if err := e.writeOldIDs(dir.Path()); err != nil {
+		return nil, err
 	}
 	if err := copyLicences(dir.Path(), e.m.Dir()); err != nil {
 		return nil, err
