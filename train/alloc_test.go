@@ -10,6 +10,9 @@ import (
 
 // TestStepAllocates: once the first step has been done, a step allocates nothing.
 func TestStepAllocates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the race detector\'s own allocations would be counted")
+	}
 	o := DefaultOptions()
 	o.Train, o.BLAS, o.Threads = All, "builtin", 1
 	m, _ := openForTraining(t, testmodel.New(t, "llama", 3, tensor.F32, map[string]any{"vocab_size": testVocab}).Folder(t), &o)
