@@ -11,7 +11,7 @@ import (
 // TestStepAllocates: once the first step has been done, a step allocates nothing.
 func TestStepAllocates(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: the race detector\'s own allocations would be counted")
+		t.Skip("-short: the race detector's own allocations would be counted")
 	}
 	o := DefaultOptions()
 	o.Train, o.BLAS, o.Threads = All, "builtin", 1
