@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -146,33 +147,7 @@ func Select(names []string) ([]eval.Task, error) {
 
 // Nearest returns the task whose name is most like another.
 func Nearest(name string) string {
-	best, distance := "darumeru", editDistance(name, "darumeru")
-	for _, n := range Names() {
-		if d := editDistance(name, n); d < distance {
-			best, distance = n, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return hint.Nearest(name, append([]string{"darumeru"}, Names()...), math.MaxInt-1)
 }
 
 //go:embed wording.json

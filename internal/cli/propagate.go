@@ -75,7 +75,7 @@ held-out tokens. --target and --out may be repeated: one donor, many instruct mo
 	f.StringArrayVar(&targets, "target", nil, "instruct model (may be repeated)")
 	f.StringArrayVar(&outs, "out", nil, "folder of the result, one for each target")
 	f.StringVar((*string)(&opts.Method), "method", string(opts.Method), "one of "+methodNames())
-	f.StringVar(&opts.Compat, "compat", "", `"reference": what the authors' code does, to the bit, its faults included`)
+	f.StringVar(&opts.Compat, "compat", "", `"reference": what the authors' code does, its faults included`)
 	f.BoolVar(&opts.KeepShared, "keep-shared", false, "keep the target's own rows of tokens that it already has")
 	f.BoolVar(&opts.FitSpecial, "fit-special", opts.FitSpecial, "fit on special tokens too (false: on text alone, which tuning moves least)")
 	f.Float64Var(&opts.HeldOut, "held-out", opts.HeldOut, "share of shared tokens that R² is measured on")

@@ -182,33 +182,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	return hint.Wrap(usageError{err}, advice)
 }
 
+// nearestFlag suggests a flag for one that is not known, "" if none is near.
 func nearestFlag(cmd *cobra.Command, word string) string {
-	best, near := 3, ""
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := editDistance(word, f.Name); d < best {
-			best, near = d, f.Name
-		}
-	})
-	return near
-}
-
-// editDistance counts the insertions, deletions and substitutions between two words.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diag+1)
-		}
-	}
-	return row[len(b)]
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return hint.Nearest(word, names, 2)
 }
