@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/hint":        {},
 	"internal/atomic":      {"internal/hint"},
 	"internal/orderedjson": {},
+	"internal/strictyaml":  {"internal/hint"},
 
 	// Level 0
 	"tensor":             {},
@@ -38,22 +39,38 @@ var allowed = map[string][]string{
 	"corpus":         {"tokenizer"},
 	"chat":           {"tokenizer", "chat/jinja"},
 	"chat/jinja":     {},
+	"gguf":           {"tensor"},
+	"corpus/shard":   {"corpus"},
+	"modelcard":      {"checkpoint", "internal/strictyaml"},
 
 	// Level 2
 	"embedding": {"tensor", "linalg", "vocab", "tokenizer"},
 	"model":     {"tensor", "linalg"},
 
 	// Level 3
-	"propagate": {"embedding", "vocab", "linalg", "checkpoint", "tokenizer", "tensor", "chat"},
-	"train":     {"model", "corpus", "chat", "checkpoint", "tokenizer", "tensor", "linalg"},
-	"infer":     {"model", "checkpoint", "tokenizer", "chat", "linalg", "tensor"},
+	"propagate":   {"embedding", "vocab", "linalg", "checkpoint", "tokenizer", "tensor", "chat", "modelcard"},
+	"train":       {"model", "corpus", "corpus/shard", "chat", "checkpoint", "tokenizer", "tensor", "linalg", "modelcard"},
+	"train/torch": {"train", "model", "corpus", "corpus/shard", "chat", "checkpoint", "tokenizer", "tensor"},
+	"train/plan":  {"train", "model", "checkpoint"},
+	"export":      {"gguf", "checkpoint", "tokenizer", "model", "tensor", "chat"},
+	"infer":       {"model", "checkpoint", "tokenizer", "chat", "linalg", "tensor"},
 
 	// Level 4
 	"eval/lemma":          {},
 	"eval/lemma/makedata": {"eval/lemma"},
 	"eval/metric":         {"eval/lemma"},
-	"eval":                {"infer", "chat", "chat/jinja", "corpus", "tokenizer", "eval/metric"},
+	"eval":                {"infer", "chat", "chat/jinja", "corpus", "tokenizer", "eval/metric", "internal/strictyaml"},
 	"eval/darumeru":       {"eval", "eval/metric", "corpus", "chat"},
+	"calibrate":           {"infer", "chat", "corpus", "tokenizer"},
+	"serve":               {"infer", "chat"},
+
+	// Level 5
+	"report": {"eval", "train", "propagate", "vocab", "vocab/stats", "infer", "tokenizer"},
+
+	// Level 6: anything below but serve.
+	"recipe": {"tensor", "tokenizer", "tokenizer/trainer", "linalg", "checkpoint", "modelcard", "vocab", "vocab/scenario", "vocab/stats", "corpus", "chat",
+		"embedding", "model", "propagate", "train", "train/torch", "train/plan", "infer", "export", "calibrate", "eval", "eval/metric", "eval/darumeru",
+		"report", "internal/strictyaml"},
 
 	// Level 7
 	"internal/pocket": {"tensor", "checkpoint"},
