@@ -151,3 +151,21 @@ func cutSnapshot(dir string) (repo, commit string, ok bool) {
 	repo = filepath.Dir(snapshots)
 	return repo, commit, filepath.Base(snapshots) == "snapshots" && strings.HasPrefix(filepath.Base(repo), "models--")
 }
+
+// PublicName is how others know a model: a hub id without its revision, a folder of the hub cache
+// by its id, another folder by its last part. It holds no path of this machine.
+func PublicName(pathOrID string) string {
+	if _, err := os.Stat(pathOrID); err != nil {
+		id, _, _ := strings.Cut(pathOrID, "@")
+		return id
+	}
+	abs, err := filepath.Abs(pathOrID)
+	if err != nil {
+		return filepath.Base(pathOrID)
+	}
+	snapshots := filepath.Dir(abs)
+	if id, ok := strings.CutPrefix(filepath.Base(filepath.Dir(snapshots)), "models--"); ok && filepath.Base(snapshots) == "snapshots" {
+		return strings.ReplaceAll(id, "--", "/")
+	}
+	return filepath.Base(abs)
+}

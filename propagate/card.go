@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"lep/checkpoint"
 	"lep/internal/atomic"
 	"lep/internal/orderedjson"
 )
@@ -49,24 +50,6 @@ func (r *run) writeRecord(ctx context.Context, dir string, t int, tr *TargetResu
 	}
 	b.WriteByte('\n')
 	return atomic.WriteFile(filepath.Join(dir, "lep.json"), b.Bytes(), true)
-}
-
-// hubName is a model's name for a card: a hub id as it is (without its revision), a
-// folder of the hub cache by its id, another folder by its last part.
-func hubName(model string) string {
-	if _, err := os.Stat(model); err != nil {
-		id, _, _ := strings.Cut(model, "@")
-		return id
-	}
-	abs, err := filepath.Abs(model)
-	if err != nil {
-		return model
-	}
-	snapshots := filepath.Dir(abs)
-	if id, ok := strings.CutPrefix(filepath.Base(filepath.Dir(snapshots)), "models--"); ok && filepath.Base(snapshots) == "snapshots" {
-		return strings.ReplaceAll(id, "--", "/")
-	}
-	return filepath.Base(abs)
 }
 
 // quote spells a string for YAML; JSON strings are YAML strings.
@@ -130,7 +113,7 @@ func writeCard(dir string, r *run, t int, tr *TargetResult, result *Result) erro
 	for _, line := range licence(r.opts, target.Dir()) {
 		b.WriteString(line + "\n")
 	}
-	yamlList(&b, "base_model", []string{hubName(tr.Target), hubName(r.opts.Donor)})
+	yamlList(&b, "base_model", []string{checkpoint.PublicName(tr.Target), checkpoint.PublicName(r.opts.Donor)})
 	b.WriteString("base_model_relation: merge\n")
 	yamlList(&b, "datasets", r.opts.Datasets)
 	b.WriteString("library_name: transformers\npipeline_tag: text-generation\n")
@@ -140,7 +123,7 @@ func writeCard(dir string, r *run, t int, tr *TargetResult, result *Result) erro
 	name := filepath.Base(tr.Out)
 	fmt.Fprintf(&b, "# %s\n\n", name)
 	fmt.Fprintf(&b, "`%s` with the vocabulary of `%s`, made by Learned Embedding Propagation (arXiv 2412.21140) from `%s`.\n",
-		hubName(tr.Target), hubName(r.opts.Donor), hubName(r.opts.Source))
+		checkpoint.PublicName(tr.Target), checkpoint.PublicName(r.opts.Donor), checkpoint.PublicName(r.opts.Source))
 	layers := "Layers, norms, chat template and generation settings are those of the target, unchanged."
 	if r.in.adapter != nil {
 		layers = "Layers are those of the target with the donor's adapter merged in; chat template and generation settings are the target's."

@@ -2,11 +2,7 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,7 +197,7 @@ func (a *app) evalModel(ctx context.Context, o *evalFlags) (m eval.Model, done f
 	if err != nil {
 		return nil, nil, err
 	}
-	digest, err := modelDigest(dir)
+	digest, err := checkpoint.Fingerprint(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -233,58 +229,6 @@ func (a *app) evalServer(ctx context.Context, o *evalFlags) (eval.Model, error) 
 	a.notef("%s: model %s, context %d; text: %t, chat: %t, log-probabilities of prompts: %t, likeliest tokens: %d, counts tokens: %t",
 		server.Address(), can.Model, can.Context, can.Completions, can.Chat, can.PromptLogProbs, can.Top, can.Tokenize != "")
 	return eval.NewRemote(ctx, server, eval.RemoteOptions{Tokenizer: tok, NoChatTemplate: o.noTemplate, System: o.system, Concurrency: o.concurrency, Warn: a.notef})
-}
-
-// Of every digestStride bytes of a weight file digestBlock are read: weights that were trained
-// differ everywhere, and reading all of a large model would take longer than its first answers.
-const (
-	digestBlock  = 64 << 10
-	digestStride = 16 << 20
-)
-
-// modelDigest tells models apart by their small files and by samples of their weights.
-func modelDigest(dir string) (string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	for _, e := range entries {
-		ext := filepath.Ext(e.Name())
-		if e.IsDir() || !slices.Contains([]string{".json", ".jinja", ".model", ".tiktoken", ".safetensors"}, ext) {
-			continue
-		}
-		if err := digestFile(h, filepath.Join(dir, e.Name()), ext == ".safetensors"); err != nil {
-			return "", err
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func digestFile(h io.Writer, path string, sampled bool) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(h, "%s\n", filepath.Base(path))
-	if err := binary.Write(h, binary.LittleEndian, info.Size()); err != nil {
-		return err
-	}
-	if !sampled || info.Size() <= digestStride {
-		_, err := io.Copy(h, f)
-		return err
-	}
-	for at := int64(0); at < info.Size(); at += digestStride {
-		if _, err := io.Copy(h, io.NewSectionReader(f, at, digestBlock)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // printResult prints a table of the tasks, the groups and the total.
