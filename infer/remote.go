@@ -19,6 +19,7 @@ import (
 
 	"lep/chat"
 	"lep/internal/hint"
+	"lep/model"
 )
 
 // Generator continues prompts: an [Engine] does, and so does a [Remote] server.
@@ -33,6 +34,7 @@ type Remote struct {
 	base *url.URL
 	http *http.Client
 	can  Capabilities
+	met  bool // the probe is over: the server was there
 }
 
 // RemoteOptions say where a server is and how hard to try.
@@ -111,7 +113,11 @@ func Dial(ctx context.Context, o RemoteOptions) (*Remote, error) {
 		// The key must not travel to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	return r, r.probe(ctx)
+	if err := r.probe(ctx); err != nil {
+		return nil, err
+	}
+	r.met = true
+	return r, nil
 }
 
 // Capabilities returns what the probe found.
@@ -173,7 +179,11 @@ func (r *Remote) once(ctx context.Context, method, path string, data []byte, to 
 		}
 		var dial *net.OpError
 		if errors.As(err, &dial) && dial.Op == "dial" {
-			return backoff.Permanent(hint.Wrap(fmt.Errorf("%s: %w", r.Address(), dial), "is the server running?"))
+			err = hint.Wrap(fmt.Errorf("%s: %w", r.Address(), dial), "is the server running?")
+			if r.met { // it may come back
+				return err
+			}
+			return backoff.Permanent(err)
 		}
 		return fmt.Errorf("%s: %w", r.Address(), err)
 	}
@@ -246,6 +256,9 @@ type RemotePrompt struct {
 	Text         string
 	Messages     []chat.Message
 	MaxNewTokens int
+	Sampling     model.Sampling // the zero value is greedy
+	Seed         uint64         // sent with sampling that is not greedy
+	IgnoreEOS    bool
 	Stop         []string
 	Top          int  // likeliest tokens to list for each new one
 	Echo         bool // with the log-probabilities of the prompt; Text only

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"lep/chat"
@@ -145,16 +144,9 @@ func (r *Remote) countTokens(ctx context.Context, form tokenizeForm, text string
 	return max(out.Count, len(out.Tokens)), nil
 }
 
-// Ask sends one prompt, greedily.
+// Ask sends one prompt.
 func (r *Remote) Ask(ctx context.Context, p RemotePrompt) (RemoteAnswer, error) {
-	body := map[string]any{"model": r.can.Model, "max_tokens": p.MaxNewTokens, "temperature": 0}
-	if len(p.Stop) > 0 {
-		body["stop"] = p.Stop
-	}
-	return r.ask(ctx, p, body)
-}
-
-func (r *Remote) ask(ctx context.Context, p RemotePrompt, body map[string]any) (RemoteAnswer, error) {
+	body := r.settings(p)
 	if p.Messages != nil {
 		return r.askChat(ctx, p, body)
 	}
@@ -203,6 +195,32 @@ func (r *Remote) ask(ctx context.Context, p RemotePrompt, body map[string]any) (
 		}
 	}
 	return a, nil
+}
+
+// settings are what a request says beside its prompt. Options beyond OpenAI's (top_k, min_p,
+// repetition_penalty, ignore_eos), which vLLM and llama.cpp have, are sent only where they do something.
+func (r *Remote) settings(p RemotePrompt) map[string]any {
+	s := p.Sampling
+	body := map[string]any{"model": r.can.Model, "max_tokens": p.MaxNewTokens, "temperature": s.Temperature}
+	if s.Temperature > 0 {
+		body["seed"] = p.Seed
+	}
+	for name, value := range map[string]float64{"top_p": s.TopP, "min_p": s.MinP, "top_k": float64(s.TopK)} {
+		if value > 0 {
+			body[name] = value
+		}
+	}
+	if s.RepetitionPenalty > 0 && s.RepetitionPenalty != 1 {
+		body["repetition_penalty"] = s.RepetitionPenalty
+		body["repeat_penalty"] = s.RepetitionPenalty // llama.cpp's name
+	}
+	if p.IgnoreEOS {
+		body["ignore_eos"] = true
+	}
+	if len(p.Stop) > 0 {
+		body["stop"] = p.Stop
+	}
+	return body
 }
 
 type usage struct {
@@ -278,20 +296,10 @@ func (r *Remote) Generate(ctx context.Context, requests []Request) ([]Result, er
 		if q.IDs != nil || len(q.StopIDs) > 0 || q.LogProbs || q.OnToken != nil {
 			return fmt.Errorf("prompt %d: a server takes text, and neither ids, stop ids, log-probabilities nor a stream", i+1)
 		}
-		body := map[string]any{"model": r.can.Model, "max_tokens": q.MaxNewTokens, "temperature": q.Sampling.Temperature, "seed": q.Seed}
-		if q.Sampling.TopP > 0 {
-			body["top_p"] = q.Sampling.TopP
+		if q.Sampling.NoRepeatNgramSize > 0 {
+			return fmt.Errorf("prompt %d: no_repeat_ngram_size is unknown to servers", i+1)
 		}
-		if q.Sampling.TopK > 0 {
-			body["top_k"] = q.Sampling.TopK
-		}
-		if q.IgnoreEOS {
-			body["ignore_eos"] = true
-		}
-		if len(q.Stop) > 0 {
-			body["stop"] = slices.Clone(q.Stop)
-		}
-		a, err := r.ask(ctx, RemotePrompt{Text: q.Text}, body)
+		a, err := r.Ask(ctx, RemotePrompt{Text: q.Text, MaxNewTokens: q.MaxNewTokens, Sampling: q.Sampling, Seed: q.Seed, IgnoreEOS: q.IgnoreEOS, Stop: q.Stop})
 		if err != nil {
 			return fmt.Errorf("prompt %d: %w", i+1, err)
 		}
