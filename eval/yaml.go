@@ -12,12 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"lep/chat"
 	"lep/chat/jinja"
 	"lep/eval/metric"
 	"lep/internal/hint"
+	"lep/internal/strictyaml"
 )
 
 // definition is a task as a user writes it (docs/own-task.md).
@@ -67,26 +66,13 @@ func ReadTask(path string) (Task, error) {
 		return Task{}, err
 	}
 	d := &definition{dir: filepath.Dir(path), Version: 1, MaxNewTokens: 64}
-	if err := decodeYAML(data, d); err != nil {
-		return Task{}, fmt.Errorf("%s: %w", path, err)
+	if err := strictyaml.Unmarshal(path, data, d); err != nil {
+		return Task{}, err
 	}
 	if err := d.check(); err != nil {
 		return Task{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return d.task(), nil
-}
-
-// decodeYAML decodes strictly. The library panics on some malformed documents.
-func decodeYAML(data []byte, to any) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("malformed YAML: %v", r)
-		}
-	}()
-	if err := yaml.UnmarshalWithOptions(data, to, yaml.Strict()); err != nil {
-		return errors.New(yaml.FormatError(err, false, true))
-	}
-	return nil
 }
 
 func (d *definition) check() error {
