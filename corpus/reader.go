@@ -358,6 +358,12 @@ func (r *Reader) count(row *RowError) error {
 	return fmt.Errorf("corpus: %d bad rows, more than the %d allowed; the last: %w", r.bad.Count, r.opts.MaxBadRows, row)
 }
 
+// Reject counts a document that the caller cannot use among the bad rows, and returns the error to
+// stop with if MaxBadRows says so. Call it from the goroutine that ranges over Documents.
+func (r *Reader) Reject(doc Doc, err error) error {
+	return r.count(&RowError{File: doc.Source, Line: doc.Line, Err: err})
+}
+
 // checkText refuses, or by choice replaces, bytes that are no UTF-8.
 func (r *Reader) checkText(doc Doc) (string, error) {
 	if doc.checked || utf8.ValidString(doc.Text) {

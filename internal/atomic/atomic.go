@@ -65,25 +65,34 @@ func NewDir(path string, force bool) (*Dir, error) {
 	if err := replaceable(path); err != nil {
 		return nil, err
 	}
-	parent, base := filepath.Split(path)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, err
-	}
-	prefix := "." + base + ".lep-"
-	removeStale(parent, prefix)
-	temp, err := os.MkdirTemp(parent, prefix)
+	temp, lock, err := newTemp(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(temp, 0o755); err != nil {
-		return nil, err
+	return &Dir{final: path, temp: temp, force: force, lock: lock}, nil
+}
+
+// newTemp makes the locked temporary folder that the output path is made in, beside its place, and
+// removes those that killed processes left there.
+func newTemp(path string) (temp string, lock *flock.Flock, err error) {
+	parent, base := filepath.Split(path)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return "", nil, err
 	}
-	lock := flock.New(filepath.Join(temp, lockName))
+	prefix := "." + base + ".lep-"
+	removeStale(parent, prefix)
+	if temp, err = os.MkdirTemp(parent, prefix); err != nil {
+		return "", nil, err
+	}
+	if err := os.Chmod(temp, 0o755); err != nil {
+		return "", nil, err
+	}
+	lock = flock.New(filepath.Join(temp, lockName))
 	if ok, err := lock.TryLock(); err != nil || !ok {
 		os.RemoveAll(temp)
-		return nil, fmt.Errorf("%s: cannot be locked: %w", temp, err)
+		return "", nil, fmt.Errorf("%s: cannot be locked: %w", temp, err)
 	}
-	return &Dir{final: path, temp: temp, force: force, lock: lock}, nil
+	return temp, lock, nil
 }
 
 // replaceable guards against --out pointing at a folder of something else.
@@ -108,11 +117,14 @@ func replaceable(path string) error {
 func removeStale(parent, prefix string) {
 	entries, _ := os.ReadDir(parent)
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+		if !strings.HasPrefix(e.Name(), prefix) {
 			continue
 		}
 		temp := filepath.Join(parent, e.Name())
-		lock := flock.New(filepath.Join(temp, lockName))
+		lock := flock.New(temp)
+		if e.IsDir() {
+			lock = flock.New(filepath.Join(temp, lockName))
+		}
 		if ok, err := lock.TryLock(); err == nil && ok {
 			lock.Close()
 			os.RemoveAll(temp)

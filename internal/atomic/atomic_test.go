@@ -99,6 +99,41 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sub", "out.jsonl")
+	f, err := NewFile(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("1"); err != nil {
+		t.Fatal(err)
+	}
+	if other, err := NewFile(path, false); err != nil {
+		t.Fatal("a second writer:", err)
+	} else if _, err := os.Stat(f.Name()); err != nil {
+		t.Error("the second writer removed the first one's file, which is locked")
+	} else {
+		other.Abort()
+	}
+	if err := f.Commit(); err != nil || read(t, path) != "1" {
+		t.Errorf("commit: %v, content %q", err, read(t, path))
+	}
+	f.Abort()
+	wantOnly(t, filepath.Dir(path), "out.jsonl")
+	write(t, filepath.Join(dir, "sub", ".out.jsonl.lep-1"), "of a killed process")
+	if _, err := NewFile(path, false); !errors.Is(err, ErrExists) {
+		t.Errorf("without force: %v", err)
+	}
+	if f, err = NewFile(path, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); err != nil || read(t, path) != "" {
+		t.Errorf("with force: %v, content %q", err, read(t, path))
+	}
+	wantOnly(t, filepath.Dir(path), "out.jsonl")
+}
+
 func write(t *testing.T, path, s string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(s), 0o644); err != nil {
