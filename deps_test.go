@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"vocab":          {"tokenizer"},
 	"vocab/scenario": {"tokenizer", "vocab"},
 	"vocab/stats":    {"tokenizer", "vocab"},
+	"vocab/build":    {"tokenizer", "tokenizer/trainer", "corpus", "checkpoint", "vocab", "vocab/scenario", "vocab/stats"},
 	"corpus":         {"tokenizer"},
 	"chat":           {"tokenizer", "chat/jinja"},
 	"chat/jinja":     {},
@@ -61,14 +62,14 @@ var allowed = map[string][]string{
 	"eval/metric":         {"eval/lemma"},
 	"eval":                {"infer", "chat", "chat/jinja", "corpus", "tokenizer", "eval/metric", "internal/strictyaml"},
 	"eval/darumeru":       {"eval", "eval/metric", "corpus", "chat"},
-	"calibrate":           {"infer", "chat", "corpus", "tokenizer"},
+	"calibrate":           {"infer", "chat", "corpus", "model", "checkpoint"},
 	"serve":               {"infer", "chat"},
 
 	// Level 5
 	"report": {"eval", "train", "propagate", "vocab", "vocab/stats", "infer", "tokenizer"},
 
 	// Level 6: anything below but serve.
-	"recipe": {"tensor", "tokenizer", "tokenizer/trainer", "linalg", "checkpoint", "modelcard", "vocab", "vocab/scenario", "vocab/stats", "corpus", "chat",
+	"recipe": {"tensor", "tokenizer", "tokenizer/trainer", "linalg", "checkpoint", "modelcard", "vocab", "vocab/build", "vocab/scenario", "vocab/stats", "corpus", "chat",
 		"embedding", "model", "propagate", "train", "train/torch", "train/plan", "infer", "export", "calibrate", "eval", "eval/metric", "eval/darumeru",
 		"report", "internal/strictyaml"},
 

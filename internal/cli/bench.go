@@ -16,6 +16,7 @@ import (
 	"lep/linalg"
 	"lep/propagate"
 	"lep/tokenizer"
+	"lep/vocab/build"
 )
 
 type encodeBench struct {
@@ -129,7 +130,7 @@ func (a *app) benchEncodeCmd() *cobra.Command {
 		Short: "Encoding speed on a corpus",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tok, err := openTokenizer(path)
+			tok, err := build.OpenTokenizer(path)
 			if err != nil {
 				return err
 			}

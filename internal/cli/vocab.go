@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lep/checkpoint"
 	"lep/internal/hint"
 	"lep/tokenizer"
+	"lep/vocab/build"
 )
 
 func (a *app) vocabCmd() *cobra.Command {
@@ -27,18 +27,6 @@ func (a *app) vocabCmd() *cobra.Command {
 	cmd.AddCommand(a.vocabEncodeCmd(), a.vocabDecodeCmd(), a.vocabConvertCmd(),
 		a.vocabTrainCmd(), a.vocabStatsCmd(), a.vocabDiffCmd(), a.vocabSweepCmd(), a.vocabExtendCmd(), a.vocabReplaceCmd(), a.vocabOptimizeCmd())
 	return cmd
-}
-
-// openTokenizer opens a folder, a hub id or a tokenizer file.
-func openTokenizer(path string) (*tokenizer.Tokenizer, error) {
-	if _, err := os.Stat(path); err != nil {
-		dir, resolveErr := checkpoint.Resolve(path)
-		if resolveErr != nil {
-			return nil, resolveErr
-		}
-		path = dir
-	}
-	return tokenizer.Open(path)
 }
 
 type encodedLine struct {
@@ -59,7 +47,7 @@ T is a folder, a hub id, a tokenizer.json, a SentencePiece .model, a tiktoken or
 		Example: "  echo 'Привет, мир' | lep vocab encode --tokenizer mistralai/Mistral-7B-v0.1",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			t, err := openTokenizer(path)
+			t, err := build.OpenTokenizer(path)
 			if err != nil {
 				return err
 			}
@@ -104,7 +92,7 @@ func (a *app) vocabDecodeCmd() *cobra.Command {
 		Example: "  echo '1 2 3' | lep vocab decode --tokenizer ./model",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			t, err := openTokenizer(path)
+			t, err := build.OpenTokenizer(path)
 			if err != nil {
 				return err
 			}
@@ -167,7 +155,7 @@ func (a *app) vocabConvertCmd() *cobra.Command {
 		Example: "  lep vocab convert --tokenizer tokenizer.model --out hf-tokenizer",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			t, err := openTokenizer(path)
+			t, err := build.OpenTokenizer(path)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lep/vocab/build"
 	"lep/vocab/stats"
 )
 
@@ -31,23 +32,23 @@ each; and how much faster B would write, estimated from characters per token.`,
 }
 
 func (a *app) vocabDiff(ctx context.Context, pathA, pathB string, l *lookFlags) error {
-	first, err := openTokenizer(pathA)
+	first, err := build.OpenTokenizer(pathA)
 	if err != nil {
 		return err
 	}
-	second, err := openTokenizer(pathB)
+	second, err := build.OpenTokenizer(pathB)
 	if err != nil {
 		return err
 	}
-	texts, err := l.corpus.open(ctx, a, "measure")
+	texts, err := a.openCorpus(ctx, &l.corpus, "measure")
 	if err != nil {
 		return err
 	}
-	d, err := stats.Compare(ctx, first, second, texts.stream(), l.opts)
+	d, err := stats.Compare(ctx, first, second, texts.All(), l.opts)
 	if err != nil {
 		return err
 	}
-	a.noteBad(texts)
+	texts.WarnBad()
 	page := d.Page(pathA, pathB)
 	if err := a.writePage(l.html, page); err != nil {
 		return err

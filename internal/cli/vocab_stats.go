@@ -11,12 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"lep/internal/atomic"
+	"lep/vocab/build"
 	"lep/vocab/stats"
 )
 
 // lookFlags are those that stats, diff and sweep share.
 type lookFlags struct {
-	corpus corpusFlags
+	corpus build.Corpus
 	opts   stats.Options
 	html   string
 }
@@ -26,7 +27,7 @@ func (l *lookFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntVar(&l.opts.List, "list", l.opts.List, "most tokens in each list")
 	f.StringVar(&l.html, "html", "", "also write a page that opens offline")
-	l.corpus.register(cmd, "texts to measure on")
+	registerCorpus(cmd, &l.corpus, "texts to measure on")
 }
 
 // check validates what parsing cannot.
@@ -60,19 +61,19 @@ tokens that its texts never use.`,
 }
 
 func (a *app) vocabStats(ctx context.Context, path string, l *lookFlags) error {
-	tok, err := openTokenizer(path)
+	tok, err := build.OpenTokenizer(path)
 	if err != nil {
 		return err
 	}
-	texts, err := l.corpus.open(ctx, a, "measure")
+	texts, err := a.openCorpus(ctx, &l.corpus, "measure")
 	if err != nil {
 		return err
 	}
-	s, err := stats.Measure(ctx, tok, texts.stream(), l.opts)
+	s, err := stats.Measure(ctx, tok, texts.All(), l.opts)
 	if err != nil {
 		return err
 	}
-	a.noteBad(texts)
+	texts.WarnBad()
 	if err := a.writePage(l.html, s.Page(path)); err != nil {
 		return err
 	}

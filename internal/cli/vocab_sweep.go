@@ -8,15 +8,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"lep/tokenizer"
+	"lep/vocab/build"
 	"lep/vocab/scenario"
 	"lep/vocab/stats"
 )
 
 type sweepFlags struct {
 	train   trainFlags
+	trainer *build.Trainer
 	sizes   []int
 	base    string
-	heldOut corpusFlags
+	heldOut build.Corpus
 	opts    stats.SweepOptions
 	html    string
 }
@@ -49,7 +51,7 @@ It flattens at the smallest size from which on each doubling adds less than --fl
 	}
 	f.IntSliceVar(&s.sizes, "sizes", nil, "sizes of the vocabularies, with commas")
 	f.StringVar(&s.base, "base", "", "a model's tokenizer to compare with: folder, file or hub id")
-	f.StringArrayVar(&s.heldOut.files, "held-out", nil, "texts to measure on that were not learned from (may be repeated)")
+	f.StringArrayVar(&s.heldOut.Files, "held-out", nil, "texts to measure on that were not learned from (may be repeated)")
 	f.IntVar(&s.opts.Hidden, "hidden", 0, "hidden_size of the model, for the parameters of its embeddings")
 	f.BoolVar(&s.opts.Tied, "tied", false, "the model's embeddings and head are one matrix")
 	f.Float64Var(&s.opts.Body, "body", 0, "parameters of the model without embeddings and head, as 7e9")
@@ -72,22 +74,23 @@ func (s *sweepFlags) plan(cmd *cobra.Command, a *app) error {
 	if twice := len(slices.Compact(slices.Clone(s.sizes))); twice != len(s.sizes) {
 		return usagef("--sizes: a size stands twice")
 	}
-	s.train.size = s.sizes[len(s.sizes)-1]
+	s.train.opts.Size = s.sizes[len(s.sizes)-1]
 	s.opts.Threads = max(1, a.threads)
 	if err := s.opts.Validate(); err != nil {
 		return usageError{err}
 	}
-	if err := s.train.plan(cmd); err != nil {
+	var err error
+	if s.trainer, err = s.train.plan(cmd, a); err != nil {
 		return err
 	}
-	if least := s.sizes[0]; least < 256 && s.train.style != styleSentencePiece {
+	if least := s.sizes[0]; least < 256 && s.trainer.Style() != build.SentencePiece {
 		return usagef("--sizes: %d is smaller than the alphabet of 256 bytes", least)
 	}
-	files := s.heldOut.files
-	s.heldOut = s.train.corpus
+	files := s.heldOut.Files
+	s.heldOut = s.train.opts.Corpus
 	if len(files) > 0 {
-		s.heldOut.files = files
-		s.heldOut.opts.Sample = 1
+		s.heldOut.Files = files
+		s.heldOut.Reading.Sample = 1
 	}
 	return nil
 }
@@ -95,21 +98,21 @@ func (s *sweepFlags) plan(cmd *cobra.Command, a *app) error {
 func (a *app) vocabSweep(ctx context.Context, s *sweepFlags) error {
 	var base *stats.Candidate
 	if s.base != "" {
-		tok, err := openTokenizer(s.base)
+		tok, err := build.OpenTokenizer(s.base)
 		if err != nil {
 			return err
 		}
 		base = &stats.Candidate{Name: s.base, Tok: tok}
 	}
-	candidates, err := a.trainSizes(ctx, s)
+	candidates, err := trainSizes(ctx, s)
 	if err != nil {
 		return err
 	}
-	texts, err := s.heldOut.open(ctx, a, "measure")
+	texts, err := a.openCorpus(ctx, &s.heldOut, "measure")
 	if err != nil {
 		return err
 	}
-	sweep, err := stats.NewSweep(ctx, candidates, base, texts.stream(), s.opts)
+	sweep, err := stats.NewSweep(ctx, candidates, base, texts.All(), s.opts)
 	if err != nil {
 		return err
 	}
@@ -125,23 +128,15 @@ func (a *app) vocabSweep(ctx context.Context, s *sweepFlags) error {
 
 // trainSizes trains all sizes: BPE once, at the largest; Unigram each, because its smaller
 // vocabularies are no parts of the larger.
-func (a *app) trainSizes(ctx context.Context, s *sweepFlags) ([]stats.Candidate, error) {
+func trainSizes(ctx context.Context, s *sweepFlags) ([]stats.Candidate, error) {
 	var largest *tokenizer.Definition
 	var list []stats.Candidate
-	for i, size := range slices.Backward(s.sizes) {
+	for _, size := range slices.Backward(s.sizes) {
 		d := largest
-		if d == nil || s.train.algorithm != "bpe" {
-			s.train.bpe.Size, s.train.sp.VocabSize = size, size
-			texts, err := s.train.corpus.open(ctx, a, fmt.Sprintf("train %d: read", size))
+		if d == nil || s.train.opts.Algorithm != "bpe" {
+			r, _, err := s.trainer.Learn(ctx, fmt.Sprintf("train %d: read", size), size)
 			if err != nil {
 				return nil, err
-			}
-			r, err := s.train.train(ctx, a, texts)
-			if err != nil {
-				return nil, err
-			}
-			if i == len(s.sizes)-1 {
-				a.noteBad(texts)
 			}
 			d, largest = r.Definition, r.Definition
 		} else {
