@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"eval/metric":         {"eval/lemma"},
 	"eval":                {"infer", "chat", "chat/jinja", "corpus", "tokenizer", "eval/metric", "internal/strictyaml"},
 	"eval/darumeru":       {"eval", "eval/metric", "corpus", "chat"},
-	"calibrate":           {"infer", "chat", "corpus", "model", "checkpoint"},
+	"calibrate":           {"infer", "chat", "corpus", "tokenizer", "model", "checkpoint"},
 	"serve":               {"infer", "chat"},
 
 	// Level 5
