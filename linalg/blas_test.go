@@ -224,7 +224,7 @@ func TestConcurrentCalls(t *testing.T) {
 				c, y := make([]float32, n*n), make([]float32, n)
 				for range 10 {
 					bl.SGEMM(false, true, n, n, n, 1, a, n, b, n, 0, c, n)
-					SGEMV(2, n, n, b, n, a, y)
+					SGEMV(n, n, b, n, a, y)
 					for i := range c {
 						if math.Abs(float64(c[i]-want[i])) > 1e-3 || i < n && math.Abs(float64(y[i]-want[i])) > 1e-3 {
 							wrong.Add(1)

@@ -61,7 +61,7 @@ func ExampleNormalEquations_Ridge() {
 func ExampleSGEMVBF16() {
 	weights := []uint16{0x3f80, 0x4000, 0x4040, 0x4080} // 1 2; 3 4
 	y := make([]float32, 2)
-	linalg.SGEMVBF16(1, 2, 2, weights, 2, []float32{1, 10}, y)
+	linalg.SGEMVBF16(2, 2, weights, 2, []float32{1, 10}, y)
 	fmt.Println(y)
 	// Output: [21 43]
 }

@@ -1,5 +1,7 @@
 package linalg
 
+import "lep/tensor"
+
 // SDOT returns the inner product of two float32 vectors of one length, summed in
 // float32 in a fixed order of 32 partial sums.
 func SDOT(x, y []float32) float32 {
@@ -37,6 +39,24 @@ func SDOTBF16(a []uint16, x []float32) float32 {
 		sum += bf16ToF32(v) * x[done+i]
 	}
 	return sum
+}
+
+// SDOTF16 returns the inner product of a float16 and a float32 vector.
+func SDOTF16(a []uint16, x []float32) float32 {
+	x = x[:len(a)]
+	sum, done := fastSDOTF16(a, x)
+	for i, v := range a[done:] {
+		sum += tensor.F16ToF32(v) * x[done+i]
+	}
+	return sum
+}
+
+// WidenF16 converts len(dst) float16 values to float32, exactly.
+func WidenF16(dst []float32, src []uint16) {
+	src = src[:len(dst)]
+	for i := fastWidenF16(dst, src); i < len(dst); i++ {
+		dst[i] = tensor.F16ToF32(src[i])
+	}
 }
 
 // WidenBF16 converts len(dst) bf16 values to float32, exactly.

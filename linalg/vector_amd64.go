@@ -1,5 +1,7 @@
 package linalg
 
+import "golang.org/x/sys/cpu"
+
 //go:noescape
 func sdotAVX2(n int, x, y *float32) float32
 
@@ -7,7 +9,10 @@ func sdotAVX2(n int, x, y *float32) float32
 func sdotBF16AVX2(n int, a *uint16, x *float32) float32
 
 //go:noescape
-func sdotInt8AVX2(n int, a *int8, x *float32) float32
+func sdotF16AVX2(n int, a *uint16, x *float32) float32
+
+//go:noescape
+func widenF16AVX2(n int, dst *float32, src *uint16)
 
 //go:noescape
 func sdotInt8GroupsAVX2(groups int, a *int8, scale, x *float32) float32
@@ -23,15 +28,6 @@ func daxpyAVX2(n int, alpha float64, x, y *float64)
 
 //go:noescape
 func drotAVX2(n int, cos, sin float64, x, y *float64)
-
-//go:noescape
-func sgemv4AVX2(n int, a *float32, lda int, x, y *float32)
-
-//go:noescape
-func sgemv4BF16AVX2(n int, a *uint16, lda int, x, y *float32)
-
-//go:noescape
-func sgemv4Int8AVX2(groups int, a *int8, lda int, x, y, scale *float32, groupsPerRow int)
 
 // The fast… functions do a leading part of the vectors and return its length (and
 // sum), 0 where there is no assembly; the caller does the rest in plain Go.
@@ -50,11 +46,23 @@ func fastSDOTBF16(a []uint16, x []float32) (sum float32, done int) {
 	return 0, 0
 }
 
-func fastSDOTInt8(a []int8, x []float32) (sum float32, done int) {
-	if n := len(a) &^ 7; hasAVX2 && n > 0 {
-		return sdotInt8AVX2(n, &a[0], &x[0]), n
+// hasF16C says whether the processor widens float16.
+var hasF16C = hasAVX2 && cpu.X86.HasF16C
+
+func fastSDOTF16(a []uint16, x []float32) (sum float32, done int) {
+	if n := len(a) &^ 7; hasF16C && n > 0 {
+		return sdotF16AVX2(n, &a[0], &x[0]), n
 	}
 	return 0, 0
+}
+
+func fastWidenF16(dst []float32, src []uint16) (done int) {
+	n := len(dst) &^ 7
+	if !hasF16C || n == 0 {
+		return 0
+	}
+	widenF16AVX2(n, &dst[0], &src[0])
+	return n
 }
 
 func fastSDOTInt8Groups(a []int8, scale, x []float32) (sum float32, done int) {
@@ -91,33 +99,6 @@ func fastDROT(cos, sin float64, x, y []float64) (done int) {
 	if n := len(x) &^ 3; hasAVX2 && n > 0 {
 		drotAVX2(n, cos, sin, &x[0], &y[0])
 		return n
-	}
-	return 0
-}
-
-// The fastRows4 functions give the products of 4 rows of a with a leading part of
-// x, whose length they return.
-
-func fastRows4(a []float32, lda int, x, y []float32) (done int) {
-	if n := len(x) &^ 7; hasAVX2 && n > 0 {
-		sgemv4AVX2(n, &a[0], lda, &x[0], &y[0])
-		return n
-	}
-	return 0
-}
-
-func fastRows4BF16(a []uint16, lda int, x, y []float32) (done int) {
-	if n := len(x) &^ 7; hasAVX2 && n > 0 {
-		sgemv4BF16AVX2(n, &a[0], lda, &x[0], &y[0])
-		return n
-	}
-	return 0
-}
-
-func fastRows4Int8(a []int8, lda int, scale []float32, groups int, x, y []float32) (done int) {
-	if n := len(x) / Int8Group; hasAVX2 && n > 0 {
-		sgemv4Int8AVX2(n, &a[0], lda, &x[0], &y[0], &scale[0], groups)
-		return n * Int8Group
 	}
 	return 0
 }

@@ -3,6 +3,10 @@
 // Vector kernels (AVX2 and FMA). n is a multiple of 8 for float32 sums, of 4 for
 // float64; the callers do the rest. Four accumulators hide the latency of the FMA.
 
+// How far ahead of the weights that are multiplied memory is asked for: half a page,
+// because the processor's own prefetching stops at each page's end.
+#define AHEAD 2048
+
 // Sum of the lanes of Y0 to Y3 into X0.
 #define SUM32 \
 	VADDPS Y1, Y0, Y0; \
@@ -65,7 +69,7 @@ TEXT ·sdotBF16AVX2(SB), NOSPLIT, $0-28
 	SUBQ $32, CX
 	JLT eights
 loop:
-	PREFETCHT0 1024(SI)
+	PREFETCHT0 AHEAD(SI)
 	VPMOVZXWD (SI), Y4
 	VPMOVZXWD 16(SI), Y5
 	VPMOVZXWD 32(SI), Y6
@@ -99,8 +103,8 @@ done:
 	VZEROUPPER
 	RET
 
-// func sdotInt8AVX2(n int, a *int8, x *float32) float32
-TEXT ·sdotInt8AVX2(SB), NOSPLIT, $0-28
+// func sdotF16AVX2(n int, a *uint16, x *float32) float32
+TEXT ·sdotF16AVX2(SB), NOSPLIT, $0-28
 	MOVQ n+0(FP), CX
 	MOVQ a+8(FP), SI
 	MOVQ x+16(FP), DI
@@ -108,20 +112,16 @@ TEXT ·sdotInt8AVX2(SB), NOSPLIT, $0-28
 	SUBQ $32, CX
 	JLT eights
 loop:
-	PREFETCHT0 512(SI)
-	VPMOVSXBD (SI), Y4
-	VPMOVSXBD 8(SI), Y5
-	VPMOVSXBD 16(SI), Y6
-	VPMOVSXBD 24(SI), Y7
-	VCVTDQ2PS Y4, Y4
-	VCVTDQ2PS Y5, Y5
-	VCVTDQ2PS Y6, Y6
-	VCVTDQ2PS Y7, Y7
+	PREFETCHT0 AHEAD(SI)
+	VCVTPH2PS (SI), Y4
+	VCVTPH2PS 16(SI), Y5
+	VCVTPH2PS 32(SI), Y6
+	VCVTPH2PS 48(SI), Y7
 	VFMADD231PS (DI), Y4, Y0
 	VFMADD231PS 32(DI), Y5, Y1
 	VFMADD231PS 64(DI), Y6, Y2
 	VFMADD231PS 96(DI), Y7, Y3
-	ADDQ $32, SI
+	ADDQ $64, SI
 	ADDQ $128, DI
 	SUBQ $32, CX
 	JGE loop
@@ -129,16 +129,30 @@ eights:
 	ADDQ $32, CX
 	JZ done
 eight:
-	VPMOVSXBD (SI), Y4
-	VCVTDQ2PS Y4, Y4
+	VCVTPH2PS (SI), Y4
 	VFMADD231PS (DI), Y4, Y0
-	ADDQ $8, SI
+	ADDQ $16, SI
 	ADDQ $32, DI
 	SUBQ $8, CX
 	JNZ eight
 done:
 	SUM32
 	VMOVSS X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func widenF16AVX2(n int, dst *float32, src *uint16)
+TEXT ·widenF16AVX2(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ src+16(FP), SI
+loop:
+	VCVTPH2PS (SI), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $16, SI
+	ADDQ $32, DI
+	SUBQ $8, CX
+	JNZ loop
 	VZEROUPPER
 	RET
 
@@ -153,7 +167,7 @@ TEXT ·sdotInt8GroupsAVX2(SB), NOSPLIT, $0-36
 	TESTQ CX, CX
 	JZ done
 loop:
-	PREFETCHT0 512(SI)
+	PREFETCHT0 AHEAD(SI)
 	VPMOVSXBD (SI), Y4
 	VPMOVSXBD 8(SI), Y5
 	VPMOVSXBD 16(SI), Y6

@@ -111,7 +111,7 @@ func (m *Model) badID(what string, row, at int, id int32) error {
 }
 
 func (m *Model) checkLength(n int) error {
-	if n > m.Config.MaxPositionEmbeddings && m.Config.RopeScaling.kind() != "dynamic" {
+	if n > m.Config.MaxPositionEmbeddings && m.Config.RopeScaling.Kind() != "dynamic" {
 		return hint.Errorf("cut the text, or choose a shorter block",
 			"sequence of %d tokens is longer than the model's context of %d (config.json max_position_embeddings)", n, m.Config.MaxPositionEmbeddings)
 	}

@@ -33,17 +33,14 @@ func (m *Model) forwardLayer(l int, a *layerActs, out []float32, s *sequences, a
 
 	xn := w.normed[:n*d]
 	m.norm(xn, a.rstd[:n], a.x, ly.inputNorm, n)
-	ly.linears[qProj].forward(m, a.qkv, ld, xn, d, n, false)
-	ly.linears[kProj].forward(m, a.qkv[h:], ld, xn, d, n, false)
-	ly.linears[vProj].forward(m, a.qkv[h+kv:], ld, xn, d, n, false)
+	m.forwardShared(xn, d, n, output{&ly.linears[qProj], a.qkv, ld}, output{&ly.linears[kProj], a.qkv[h:], ld}, output{&ly.linears[vProj], a.qkv[h+kv:], ld})
 	m.positionHeads(ly, a, s)
 	attn.attend(m, l, a)
 	copyUnlessSame(a.mid[:n*d], a.x)
 	m.addBranch(a.mid, &ly.linears[oProj], a.ctx, h, a.attnOut, ly.postAttentionNorm, a.attnRstd, n)
 
 	m.norm(xn, a.midRstd[:n], a.mid, ly.midNorm, n)
-	ly.linears[gateProj].forward(m, a.gate, f, xn, d, n, false)
-	ly.linears[upProj].forward(m, a.up, f, xn, d, n, false)
+	m.forwardShared(xn, d, n, output{&ly.linears[gateProj], a.gate, f}, output{&ly.linears[upProj], a.up, f})
 	if out == nil && ly.postFeedforwardN == nil {
 		return
 	}

@@ -23,6 +23,11 @@ func (l *linear) needsInput() bool { return l.w.grad != nil || l.lora != nil }
 // it to what y holds if add.
 func (l *linear) forward(m *Model, y []float32, ldy int, x []float32, ldx, n int, add bool) {
 	m.product(y, ldy, x, ldx, n, l.w, add)
+	l.addTerms(m, y, ldy, x, ldx, n)
+}
+
+// addTerms adds bias and low-rank term to y.
+func (l *linear) addTerms(m *Model, y []float32, ldy int, x []float32, ldx, n int) {
 	if l.bias != nil {
 		for i := range n {
 			addBias(y[i*ldy:i*ldy+l.w.rows], l.bias.data)
@@ -69,16 +74,10 @@ func (l *linear) backwardLoRA(m *Model, dx []float32, ldd int, dy []float32, ldy
 	m.blas.SGEMM(false, false, n, t.a.cols, r, 1, du, r, t.a.data, t.a.cols, 1, dx, ldd)
 }
 
-// fewRows is up to how many rows of x a product is cheaper as matrix-vector products, which
-// read the weights as they are, than as a matrix product, which packs them first.
-const fewRows = 2
-
 // product computes y = x Wᵀ (plus y if add).
 func (m *Model) product(y []float32, ldy int, x []float32, ldx, n int, w *weight, add bool) {
-	if n <= fewRows && !(w.half != nil && w.halfType == tensor.F16) {
-		for i := range n {
-			m.vectorProduct(y[i*ldy:i*ldy+w.rows], x[i*ldx:i*ldx+w.cols], w, add)
-		}
+	if n <= fewRows {
+		m.fewProduct(y, ldy, x, ldx, n, w, add)
 		return
 	}
 	if w.skinny(n) {
@@ -100,25 +99,6 @@ func (m *Model) product(y []float32, ldy int, x []float32, ldx, n int, w *weight
 			rows := min(tile, w.rows-r)
 			m.blas.SGEMM(false, true, n, rows, w.cols, 1, x, ldx, m.widen(w, r, rows), w.cols, beta, y[r:], ldy)
 		}
-	}
-}
-
-func (m *Model) vectorProduct(y, x []float32, w *weight, add bool) {
-	to := y
-	if add {
-		m.work.vector = grow(m.work.vector, len(y))
-		to = m.work.vector
-	}
-	switch {
-	case w.data != nil:
-		linalg.SGEMV(m.workers.n, w.rows, w.cols, w.data, w.cols, x, to)
-	case w.half != nil:
-		linalg.SGEMVBF16(m.workers.n, w.rows, w.cols, w.half, w.cols, x, to)
-	default:
-		linalg.SGEMVInt8(m.workers.n, w.rows, w.cols, w.int8, w.cols, w.scales, x, to)
-	}
-	if add {
-		addBias(y, to)
 	}
 }
 

@@ -203,7 +203,7 @@ func (m *Model) load(src Source, opts Options) error {
 			}
 			return err
 		}
-		if err := p.check(v); err != nil {
+		if err := p.Check(v); err != nil {
 			return err
 		}
 	}
@@ -219,8 +219,8 @@ func (m *Model) load(src Source, opts Options) error {
 	return nil
 }
 
-// check compares a tensor of the file with the configuration.
-func (p Parameter) check(v tensor.View) error {
+// Check compares a tensor of the file with the configuration.
+func (p Parameter) Check(v tensor.View) error {
 	if !slices.Equal(v.Shape, p.Shape) {
 		return hint.Errorf("config.json and the weights are not of one model, or the vocabulary was changed in one of them only",
 			"tensor %q: shape %v, want %v (config.json %s)", p.Name, v.Shape, p.Shape, p.Keys)

@@ -26,7 +26,8 @@ type RopeScaling struct {
 	Truncate        *bool    `json:"truncate"`
 }
 
-func (r *RopeScaling) kind() string {
+// Kind returns the type of scaling under its newest name; nil is "default".
+func (r *RopeScaling) Kind() string {
 	switch {
 	case r == nil:
 		return "default"
@@ -52,7 +53,7 @@ func (c *Config) inverseFrequencies(seqLen int) (inv []float32, attention float6
 	if !(theta > 1) || math.IsInf(theta, 0) {
 		return nil, 0, fmt.Errorf("rope_theta is %g, want a number above 1", theta)
 	}
-	kind := r.kind()
+	kind := r.Kind()
 	if kind != "default" && r.Factor == 0 && kind == "yarn" && r.OriginalMaxPositions > 0 {
 		r.Factor = float64(c.MaxPositionEmbeddings) / float64(r.OriginalMaxPositions)
 	}
@@ -64,10 +65,7 @@ func (c *Config) inverseFrequencies(seqLen int) (inv []float32, attention float6
 		stretch := r.Factor*float64(seqLen)/float64(c.MaxPositionEmbeddings) - (r.Factor - 1)
 		theta *= math.Pow(stretch, d/(d-2))
 	}
-	freq := make([]float64, c.HeadDim/2)
-	for i := range freq {
-		freq[i] = math.Pow(theta, -2*float64(i)/d)
-	}
+	freq := c.frequencies(theta)
 	attention = 1
 	switch kind {
 	case "default", "dynamic":
@@ -176,7 +174,7 @@ func (t *ropeTable) extend(n int, inv []float32, attention float64) {
 // rope returns a table of at least n positions for sequences of that length. Only a
 // "dynamic" table beyond the trained length is computed anew for each length.
 func (m *Model) rope(n int) *ropeTable {
-	if m.Config.RopeScaling.kind() == "dynamic" && n > m.Config.MaxPositionEmbeddings {
+	if m.Config.RopeScaling.Kind() == "dynamic" && n > m.Config.MaxPositionEmbeddings {
 		if m.stretchedLen != n {
 			inv, attention, _ := m.Config.inverseFrequencies(n) // checked by ParseConfig
 			m.stretched, m.stretchedLen = ropeTable{}, n
@@ -189,4 +187,30 @@ func (m *Model) rope(n int) *ropeTable {
 		m.table.extend(min(max(n, 2*have, 256), max(n, m.Config.MaxPositionEmbeddings)), m.invFreq, m.ropeAttention)
 	}
 	return &m.table
+}
+
+// RopeFactors returns by how much each of the Hd/2 frequencies is divided, for a scaling that is the
+// same for texts of any length and not one factor for all ("llama3"); else nil.
+func (c *Config) RopeFactors() []float32 {
+	if c.RopeScaling.Kind() != "llama3" {
+		return nil
+	}
+	scaled := c.frequencies(c.RopeTheta)
+	if c.RopeScaling.llama3(scaled) != nil { // ParseConfig has refused such a file
+		return nil
+	}
+	out := make([]float32, len(scaled))
+	for i, f := range c.frequencies(c.RopeTheta) {
+		out[i] = float32(f / scaled[i])
+	}
+	return out
+}
+
+// frequencies returns theta^(-2i/Hd) for each pair i.
+func (c *Config) frequencies(theta float64) []float64 {
+	freq := make([]float64, c.HeadDim/2)
+	for i := range freq {
+		freq[i] = math.Pow(theta, -2*float64(i)/float64(c.HeadDim))
+	}
+	return freq
 }

@@ -264,12 +264,9 @@ func rotateBackward(dx, cos, sin []float32) {
 
 // widenHalf converts BF16 or F16 to float32, exactly.
 func widenHalf(dst []float32, src []uint16, d tensor.DType) {
-	src = src[:len(dst)]
 	if d == tensor.BF16 {
 		linalg.WidenBF16(dst, src)
 		return
 	}
-	for i, h := range src {
-		dst[i] = tensor.F16ToF32(h)
-	}
+	linalg.WidenF16(dst, src)
 }

@@ -14,30 +14,71 @@ type task interface {
 	part(worker, i int)
 }
 
-// workers runs tasks on a fixed number of goroutines, the caller's among them.
+// workers runs tasks on a fixed number of goroutines, the caller's among them. Generation
+// runs some hundred tasks a token of some ten microseconds each, so that a helper looks out
+// for the next one for a while before it sleeps, and the caller waits for those helpers
+// only that have begun: one that the system wakes late is not missed.
 type workers struct {
 	n     int
-	start chan struct{}
 	job   task
 	parts int64
-	next  atomic.Int64
-	done  sync.WaitGroup
-	ended sync.Once
+	next  atomic.Int64 // part to be taken
+
+	mu     sync.Mutex // held to change what follows
+	call   *sync.Cond // of helpers that sleep
+	left   *sync.Cond // of a caller that waits
+	round  atomic.Uint32
+	open   bool         // the job can be joined
+	active atomic.Int32 // helpers at work
+	ended  bool
 }
 
+// spins is how often a helper looks for work, or a caller for the end of it, before it
+// goes to sleep: some 10 µs, less than waking up costs.
+const spins = 8000
+
 func newWorkers(n int) *workers {
-	w := &workers{n: max(n, 1), start: make(chan struct{}, max(n, 1))}
+	w := &workers{n: max(n, 1)}
+	w.call, w.left = sync.NewCond(&w.mu), sync.NewCond(&w.mu)
 	for id := 1; id < w.n; id++ {
 		go w.serve(id)
 	}
 	return w
 }
 
+// serve is a helper's life.
 func (w *workers) serve(id int) {
-	for range w.start {
-		w.work(id)
-		w.done.Done()
+	seen := uint32(0)
+	for {
+		for i := 0; i < spins && w.round.Load() == seen; i++ {
+		}
+		w.mu.Lock()
+		for w.round.Load() == seen {
+			w.call.Wait()
+		}
+		seen = w.round.Load()
+		join := w.open
+		if join {
+			w.active.Add(1)
+		}
+		ended := w.ended
+		w.mu.Unlock()
+		if ended {
+			return
+		}
+		if join {
+			w.work(id)
+			w.leave()
+		}
 	}
+}
+
+func (w *workers) leave() {
+	w.mu.Lock()
+	if w.active.Add(-1) == 0 {
+		w.left.Signal()
+	}
+	w.mu.Unlock()
 }
 
 func (w *workers) work(id int) {
@@ -52,26 +93,38 @@ func (w *workers) work(id int) {
 
 // run does all parts of t and returns when they are done.
 func (w *workers) run(parts int, t task) {
-	helpers := min(w.n, parts) - 1
-	if helpers < 1 {
+	if w.n == 1 || parts <= 1 {
 		for i := range parts {
 			t.part(0, i)
 		}
 		return
 	}
-	w.job, w.parts = t, int64(parts)
+	w.mu.Lock()
+	w.job, w.parts, w.open = t, int64(parts), true
 	w.next.Store(0)
-	w.done.Add(helpers)
-	for range helpers {
-		w.start <- struct{}{}
-	}
+	w.round.Add(1)
+	w.mu.Unlock()
+	w.call.Broadcast()
 	w.work(0)
-	w.done.Wait()
+	for i := 0; i < spins && w.active.Load() > 0; i++ {
+	}
+	w.mu.Lock()
+	w.open = false
+	for w.active.Load() > 0 {
+		w.left.Wait()
+	}
 	w.job = nil
+	w.mu.Unlock()
 }
 
 // stop ends the goroutines; it may be called twice.
-func (w *workers) stop() { w.ended.Do(func() { close(w.start) }) }
+func (w *workers) stop() {
+	w.mu.Lock()
+	w.ended, w.open = true, false
+	w.round.Add(1)
+	w.mu.Unlock()
+	w.call.Broadcast()
+}
 
 // rowsPerPart is how many rows one part of a row-wise task has: enough work to be
 // worth handing out, few enough rows to balance.

@@ -26,7 +26,7 @@ type workspace struct {
 	ids    []int32            // tokens and spans of Extend
 	spans  []Span
 	tile   []float32 // widened weights
-	vector []float32 // of a matrix-vector product to be added
+	vector []float32 // products of few rows, to be added
 	skinny []float32 // rows of x of a skinny product
 }
 
@@ -48,6 +48,7 @@ type tasks struct {
 	loss      lossTask
 	embed     embedTask
 	skinny    skinnyTask
+	vector    vectorTask
 	cached    cachedTask
 }
 
