@@ -21,6 +21,18 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+func TestDidYouMean(t *testing.T) {
+	among := []string{"swap", "overlap"}
+	for word, want := range map[string]string{"swop": "did you mean swap?", "nothing like it": "known are swap, overlap"} {
+		if got := DidYouMean(word, among); got != want {
+			t.Errorf("DidYouMean(%q) = %q, want %q", word, got, want)
+		}
+	}
+	if got := DidYouMean("nothing like it", nil); got != "" {
+		t.Errorf("DidYouMean among nothing = %q", got)
+	}
+}
+
 func TestHintSurvivesWrapping(t *testing.T) {
 	cause := errors.New("cause")
 	err := fmt.Errorf("outer: %w", Errorf("do this", "file: %w", cause))

@@ -1,5 +1,19 @@
 package hint
 
+import "strings"
+
+// DidYouMean advises on a word that is not known: it names the nearest of those that are, or all
+// where none is near and they are no more than 30; "" otherwise.
+func DidYouMean(word string, known []string) string {
+	if near := Nearest(word, known, max(2, len(word)/3)); near != "" {
+		return "did you mean " + near + "?"
+	}
+	if len(known) == 0 || len(known) > 30 {
+		return ""
+	}
+	return "known are " + strings.Join(known, ", ")
+}
+
 // Nearest returns the word among some that is most like another, by Levenshtein's distance, the
 // first of equals; "" if every one is more than limit edits away.
 func Nearest(word string, among []string, limit int) string {

@@ -125,24 +125,13 @@ func (n *Node) decodeStruct(v reflect.Value, path string) error {
 	for _, p := range n.Map {
 		field, ok := fields[p.Key.Text]
 		if !ok {
-			return p.Key.errorf(path, unknownAdvice(p.Key.Text, names), "unknown key %q", p.Key.Text)
+			return p.Key.errorf(path, hint.DidYouMean(p.Key.Text, names), "unknown key %q", p.Key.Text)
 		}
 		if err := p.Value.decode(field, join(path, p.Key.Text)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// unknownAdvice names the nearest key, or all where there are few.
-func unknownAdvice(key string, names []string) string {
-	if near := hint.Nearest(key, names, max(2, len(key)/3)); near != "" {
-		return fmt.Sprintf("did you mean %s?", near)
-	}
-	if len(names) > 0 && len(names) <= 30 {
-		return "the keys here are " + strings.Join(names, ", ")
-	}
-	return ""
 }
 
 func join(path, key string) string {

@@ -95,7 +95,7 @@ func TestPlainScalars(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for _, tt := range []struct{ name, text, want, advice string }{
 		{"unknown key", "train:\n  lerning_rate: 1", "x.yaml:2:3: train: unknown key \"lerning_rate\"\n    2 |   lerning_rate: 1\n          ^", "did you mean learning_rate?"},
-		{"nothing near", "zzzzzzzzz: 1", `x.yaml:1:1: unknown key "zzzzzzzzz"`, "the keys here are name, save"},
+		{"nothing near", "zzzzzzzzz: 1", `x.yaml:1:1: unknown key "zzzzzzzzz"`, "known are name, save"},
 		{"hidden field", "hidden: 1", `unknown key "hidden"`, ""},
 		{"key twice", "name: a\nname: b", "x.yaml:2:1: ", ""},
 		{"key twice in brackets", "train: {max_steps: 1, max_steps: 2}", "x.yaml:1:", ""},
