@@ -161,6 +161,9 @@ func New(cfg *Config, src Source, opts Options) (*Model, error) {
 // model cannot be used afterwards.
 func (m *Model) Close() { m.workers.stop() }
 
+// BLAS names the library that does the large products.
+func (m *Model) BLAS() string { return m.blas.Name() }
+
 // loader fills the arenas and the weights of one model.
 type loader struct {
 	src       Source
