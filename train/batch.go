@@ -16,7 +16,7 @@ type assembler struct {
 }
 
 // take reads the micro-batches of a step, of at most rows rows in all.
-func (a *assembler) take(ctx context.Context, f *feed, rows int) ([]*model.Batch, error) {
+func (a *assembler) take(ctx context.Context, f feed, rows int) ([]*model.Batch, error) {
 	a.rows, a.tokens = a.rows[:0], 0
 	for range rows {
 		b, err := f.next(ctx)

@@ -105,7 +105,7 @@ func TestTexts(t *testing.T) {
 	if err := r.openData(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	f, err := newFeed(&o, r.enc, r.crew, r.log, nil)
+	f, err := newTextFeed(&o, r.enc, r.crew, r.log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestWeights(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a, b := r.feed.sources[0].state, r.feed.sources[1].state
+	a, b := r.feed.(*textFeed).sources[0].state, r.feed.(*textFeed).sources[1].state
 	if share := float64(a.Bytes) / float64(a.Bytes+b.Bytes); math.Abs(share-0.25) > 0.01 || b.Epoch < 2 || b.Epoch < a.Epoch {
 		t.Errorf("share %.3f with passes %d and %d, want 0.25 and more passes over the small one", share, a.Epoch, b.Epoch)
 	}

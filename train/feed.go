@@ -13,11 +13,53 @@ import (
 	"lep/internal/hint"
 )
 
-// feed delivers the rows of a run: it reads documents from the sources by their weights,
-// encodes and packs them, and shuffles the rows of a window. A window begins where the
+// feed delivers the rows of a run, epoch after epoch.
+type feed interface {
+	next(ctx context.Context) (corpus.Block, error)
+	// skip goes on behind the rows that were delivered before a resume.
+	skip(ctx context.Context, from feedState) error
+	position() feedState
+	epochs() int // passes over the data that have ended; of weighted sources, those of the one furthest ahead
+	cutSamples() int
+	close()
+}
+
+// feedState is where a feed stands, to be stored with a checkpoint.
+type feedState struct {
+	Window    int           `json:"window"`            // number of the window, from 1; of shards, of the epoch
+	Delivered int           `json:"delivered"`         // rows of it
+	Sources   []sourceState `json:"sources,omitempty"` // at its beginning
+}
+
+// openFeed opens the data of a run; a nil state begins at the beginning.
+func openFeed(ctx context.Context, o *Options, enc *encoder, c *crew, log *slog.Logger, from *feedState) (f feed, err error) {
+	dir, err := shardFolder(o.Data)
+	switch {
+	case err != nil:
+		return nil, err
+	case dir != "":
+		f, err = newShardFeed(dir, o)
+	default:
+		f, err = newTextFeed(o, enc, c, log, from)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if from == nil || from.Window == 0 {
+		return f, nil
+	}
+	if err := f.skip(ctx, *from); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// textFeed reads documents from the sources by their weights, encodes and packs them, and
+// shuffles the rows of a window. A window begins where the
 // one before it ended and lasts for shuffle_tokens or until a source ends, so that places in
 // the files and a count of rows say all there is to resume.
-type feed struct {
+type textFeed struct {
 	opts    *Options
 	enc     *encoder
 	sources []*source
@@ -30,13 +72,7 @@ type feed struct {
 	cut    int // samples cut to sequence_len
 }
 
-// feedState is where a feed stands, to be stored with a checkpoint.
-type feedState struct {
-	Window    int           `json:"window"`    // number of the window, from 1
-	Delivered int           `json:"delivered"` // rows of it
-	Sources   []sourceState `json:"sources"`   // at its beginning
-}
-
+// sourceState is where a source stands.
 type sourceState struct {
 	Epoch    int              `json:"epoch"`    // passes over the source that have ended
 	Bytes    int64            `json:"bytes"`    // of text, in all passes
@@ -54,9 +90,9 @@ type source struct {
 	stop   func()
 }
 
-// newFeed opens the data; a nil state begins at the beginning.
-func newFeed(o *Options, enc *encoder, c *crew, log *slog.Logger, state *feedState) (*feed, error) {
-	f := &feed{opts: o, enc: enc, crew: c, log: log}
+// newTextFeed opens the data; a nil state begins at the beginning.
+func newTextFeed(o *Options, enc *encoder, c *crew, log *slog.Logger, state *feedState) (*textFeed, error) {
+	f := &textFeed{opts: o, enc: enc, crew: c, log: log}
 	weighted := false
 	text := o.Text
 	text.RawJSON = enc.rows
@@ -90,24 +126,19 @@ func newFeed(o *Options, enc *encoder, c *crew, log *slog.Logger, state *feedSta
 	return f, nil
 }
 
-// skip goes on behind the rows of the window that were delivered before a resume.
-func (f *feed) skip(ctx context.Context, state *feedState) error {
-	if state == nil || state.Window == 0 {
-		return nil
-	}
+func (f *textFeed) skip(ctx context.Context, from feedState) error {
 	if _, err := f.fill(ctx); err != nil {
 		return err
 	}
-	if state.Delivered > len(f.window) {
+	if from.Delivered > len(f.window) {
 		return hint.Errorf("the data has changed since: give the data as it was, or start anew (--force)",
-			"the checkpoint is behind row %d of a window of data that has %d", state.Delivered, len(f.window))
+			"the checkpoint is behind row %d of a window of data that has %d", from.Delivered, len(f.window))
 	}
-	f.state.Delivered = state.Delivered
+	f.state.Delivered = from.Delivered
 	return nil
 }
 
-// next returns the next row.
-func (f *feed) next(ctx context.Context) (corpus.Block, error) {
+func (f *textFeed) next(ctx context.Context) (corpus.Block, error) {
 	for empty := 0; f.state.Delivered == len(f.window); {
 		ended, err := f.fill(ctx)
 		if err != nil {
@@ -125,9 +156,11 @@ func (f *feed) next(ctx context.Context) (corpus.Block, error) {
 	return b, nil
 }
 
-// epoch returns the passes over the data that have ended; of weighted sources, that of the
-// one that is furthest.
-func (f *feed) epoch() int {
+func (f *textFeed) position() feedState { return f.state }
+
+func (f *textFeed) cutSamples() int { return f.cut }
+
+func (f *textFeed) epochs() int {
 	n := 0
 	for _, s := range f.sources {
 		n = max(n, s.state.Epoch)
@@ -139,7 +172,7 @@ func (f *feed) epoch() int {
 const chunkBytes = 4 << 20
 
 // fill reads the next window; ended tells that a source came to its end.
-func (f *feed) fill(ctx context.Context) (ended bool, err error) {
+func (f *textFeed) fill(ctx context.Context) (ended bool, err error) {
 	f.state.Window++
 	f.state.Delivered, f.state.Sources = 0, nil
 	for _, s := range f.sources {
@@ -169,7 +202,7 @@ func (f *feed) fill(ctx context.Context) (ended bool, err error) {
 }
 
 // read returns the next documents; always from the source furthest behind its share.
-func (f *feed) read(ctx context.Context) (docs []corpus.Doc, ended bool, err error) {
+func (f *textFeed) read(ctx context.Context) (docs []corpus.Doc, ended bool, err error) {
 	for size := 0; size < chunkBytes; {
 		best := f.sources[0]
 		for _, s := range f.sources[1:] {
@@ -229,14 +262,14 @@ func (s *source) close() {
 	}
 }
 
-func (f *feed) close() {
+func (f *textFeed) close() {
 	for _, s := range f.sources {
 		s.close()
 	}
 }
 
 // pack encodes documents and packs them into rows.
-func (f *feed) pack(ctx context.Context, p *corpus.Packer, docs []corpus.Doc) error {
+func (f *textFeed) pack(ctx context.Context, p *corpus.Packer, docs []corpus.Doc) error {
 	encoded, errs := f.enc.encodeAll(ctx, docs, f.crew, f.opts.threads())
 	if err := ctx.Err(); err != nil {
 		return err
@@ -273,7 +306,7 @@ func (f *feed) pack(ctx context.Context, p *corpus.Packer, docs []corpus.Doc) er
 }
 
 // count notes a row that cannot be used, as the reader does with rows it cannot read.
-func (f *feed) count(err error) error {
+func (f *textFeed) count(err error) error {
 	f.bad++
 	if f.opts.Text.MaxBadRows >= 0 && f.bad > f.opts.Text.MaxBadRows {
 		if hint.Of(err) == "" {
@@ -289,7 +322,7 @@ func (f *feed) count(err error) error {
 
 // countRows reads a whole epoch and returns its rows.
 func countRows(ctx context.Context, o *Options, enc *encoder, c *crew, log *slog.Logger) (int, error) {
-	f, err := newFeed(o, enc, c, log, nil)
+	f, err := newTextFeed(o, enc, c, log, nil)
 	if err != nil {
 		return 0, err
 	}

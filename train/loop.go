@@ -38,11 +38,11 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 	since := interval{since: time.Now()}
 	var last Step
 	for r.trainer.step < r.state.Steps && ended == "" {
-		before := r.feed.state
+		before := r.feed.position()
 		if err := ctx.Err(); err != nil {
 			return r.interrupted(ctx, err, &before)
 		}
-		micro, err := asm.take(ctx, r.feed, r.rowsOfStep())
+		micro, err := asm.take(ctx, r.feed, r.rowsOf(r.trainer.step))
 		if err != nil {
 			return r.interrupted(ctx, err, &before)
 		}
@@ -51,7 +51,7 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 			return nil, r.explain(err, asm)
 		}
 		last = s
-		r.state.Step, r.state.Feed = r.trainer.step, r.feed.state
+		r.state.Step, r.state.Feed = r.trainer.step, r.feed.position()
 		r.state.Tokens += int64(asm.tokens)
 		since.add(s, asm.tokens)
 		if err := r.report(s, &since); err != nil {
@@ -64,14 +64,14 @@ func (r *run) train(ctx context.Context) (*Result, error) {
 	return r.finish(ctx, last, ended)
 }
 
-// rowsOfStep is how many rows the next step has: fewer in the last one of a run by epochs.
-func (r *run) rowsOfStep() int {
+// rowsOf is how many rows a step has, from 0: fewer in the last one of a run by epochs.
+func (r *run) rowsOf(step int) int {
 	n := r.opts.rowsPerStep()
 	if r.opts.MaxSteps > 0 {
 		return n
 	}
 	total := int(r.opts.NumEpochs*float64(r.state.RowsPerEpoch) + 0.5)
-	return max(1, min(n, total-r.trainer.step*n))
+	return max(1, min(n, total-step*n))
 }
 
 func (i *interval) add(s Step, tokens int) {
@@ -134,7 +134,7 @@ func (r *run) epoch() float64 {
 	if r.feed == nil {
 		return 0
 	}
-	return float64(r.feed.epoch())
+	return float64(r.feed.epochs())
 }
 
 // afterStep evaluates, saves and looks at what was asked for meanwhile.
@@ -288,8 +288,8 @@ func (r *run) finish(ctx context.Context, last Step, ended string) (*Result, err
 			return nil, err
 		}
 	}
-	if r.feed.cut > 0 {
-		r.log.Warn("samples longer than sequence_len were cut", "samples", r.feed.cut)
+	if n := r.feed.cutSamples(); n > 0 {
+		r.log.Warn("samples longer than sequence_len were cut", "samples", n)
 	}
 	if err := r.publish(context.WithoutCancel(ctx), res); err != nil {
 		return nil, err

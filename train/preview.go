@@ -31,7 +31,7 @@ func Preview(ctx context.Context, opts Options, n int) ([]Sample, error) {
 	if err := r.openData(ctx); err != nil {
 		return nil, err
 	}
-	f, err := newFeed(&opts, r.enc, r.crew, r.log, nil)
+	f, err := openFeed(ctx, &opts, r.enc, r.crew, r.log, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"lep/checkpoint"
 	"lep/corpus"
+	"lep/corpus/shard"
 	"lep/internal/atomic"
 	"lep/internal/hint"
 	"lep/linalg"
@@ -62,14 +63,15 @@ type run struct {
 	files   *checkpoint.Model
 	cfg     *model.Config
 	tok     *tokenizer.Tokenizer // nil if there is none
+	shards  *shard.Manifest      // nil if the data is texts or rows
 	plan    *plan
 	memory  Memory
 	recipe  map[string]json.RawMessage
 	blas    linalg.BLAS
 	crew    *crew
-	enc     *encoder
+	enc     *encoder    // nil for shards
 	eval    *evaluation // nil without eval_data
-	feed    *feed
+	feed    feed
 	metrics *metrics
 	trainer *Trainer
 	state   state
@@ -171,6 +173,9 @@ func (r *run) openModel() (err error) {
 	if r.cfg, err = model.ParseConfig(config); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
+	if err := r.checkShards(); err != nil {
+		return err
+	}
 	if r.opts.SequenceLen == 0 {
 		r.opts.SequenceLen = min(1024, r.cfg.MaxPositionEmbeddings)
 	}
@@ -215,6 +220,9 @@ func (r *run) lockFolder() error {
 
 func (r *run) newRecipe() (map[string]json.RawMessage, error) {
 	var bytes int64
+	if r.shards != nil {
+		return r.opts.recipe(r.files, r.shards.Bytes)
+	}
 	for _, d := range r.opts.Data {
 		spec, err := corpus.ParseSpec(d)
 		if err != nil {
@@ -253,8 +261,7 @@ func (r *run) prepareFolder() (from string, done bool, err error) {
 		return "", false, hint.Errorf("give another place, or --force to replace it", "%s: %w", out, atomic.ErrExists)
 	}
 	if rec, err := readRecord(out); err == nil {
-		s := state{Recipe: rec.Recipe}
-		if err := s.sameRecipe(out, r.recipe); err != nil {
+		if err := sameRecipe(out, rec.Recipe, r.recipe); err != nil {
 			return "", false, err
 		}
 		if rec.Result.Ended != endedStop {
@@ -267,7 +274,7 @@ func (r *run) prepareFolder() (from string, done bool, err error) {
 			r.log.Warn("checkpoint is not complete, taking the one before", "error", err)
 			continue
 		}
-		return dir, false, s.sameRecipe(dir, r.recipe)
+		return dir, false, sameRecipe(dir, s.Recipe, r.recipe)
 	}
 	return "", false, nil
 }
@@ -321,8 +328,10 @@ func finished(dir string) (*Result, error) {
 func (r *run) openData(ctx context.Context) (err error) {
 	r.crew = newCrew(r.opts.threads())
 	r.onClose(func() error { r.crew.stop(); return nil })
-	if r.enc, err = newEncoder(ctx, r.opts, r.opts.Data, r.tok, r.cfg.VocabSize, r.cfg.MaxPositionEmbeddings); err != nil {
-		return err
+	if r.shards == nil {
+		if r.enc, err = newEncoder(ctx, r.opts, r.opts.Data, r.tok, r.cfg.VocabSize, r.cfg.MaxPositionEmbeddings); err != nil {
+			return err
+		}
 	}
 	if len(r.opts.EvalData) == 0 {
 		return nil
@@ -342,7 +351,7 @@ func (r *run) start(ctx context.Context, from string) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := s.sameRecipe(from, r.recipe); err != nil {
+		if err := sameRecipe(from, s.Recipe, r.recipe); err != nil {
 			return err
 		}
 		r.state, r.resumed, r.before = *s, s.Step, s.Seconds
@@ -370,13 +379,10 @@ func (r *run) start(ctx context.Context, from string) (err error) {
 		}
 		position = &r.state.Feed
 	}
-	if r.feed, err = newFeed(r.opts, r.enc, r.crew, r.log, position); err != nil {
+	if r.feed, err = openFeed(ctx, r.opts, r.enc, r.crew, r.log, position); err != nil {
 		return err
 	}
 	r.onClose(func() error { r.feed.close(); return nil })
-	if err := r.feed.skip(ctx, position); err != nil {
-		return err
-	}
 	if r.metrics, err = openMetrics(r.opts.Out, r.resumed, r.opts.TensorBoard); err != nil {
 		return err
 	}
@@ -394,6 +400,9 @@ func (r *run) planSteps(ctx context.Context) (err error) {
 	r.state = state{Lep: r.opts.Version, Recipe: r.recipe, Steps: r.opts.MaxSteps, RowsPerEpoch: r.opts.CountedRows}
 	if r.opts.MaxSteps > 0 {
 		return nil
+	}
+	if r.shards != nil {
+		r.state.RowsPerEpoch = int(r.shards.Blocks)
 	}
 	if r.state.RowsPerEpoch == 0 {
 		if r.state.RowsPerEpoch, err = countRows(ctx, r.opts, r.enc, r.crew, r.log); err != nil {

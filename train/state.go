@@ -281,9 +281,9 @@ func fingerprint(m *checkpoint.Model) (string, error) {
 }
 
 // sameRecipe refuses a checkpoint that was made with other settings or of another model.
-func (s *state) sameRecipe(dir string, now map[string]json.RawMessage) error {
+func sameRecipe(place string, was, now map[string]json.RawMessage) error {
 	keys := map[string]bool{}
-	for k := range s.Recipe {
+	for k := range was {
 		keys[k] = true
 	}
 	for k := range now {
@@ -291,7 +291,7 @@ func (s *state) sameRecipe(dir string, now map[string]json.RawMessage) error {
 	}
 	var differ []string
 	for k := range keys {
-		if compact(s.Recipe[k]) != compact(now[k]) {
+		if compact(was[k]) != compact(now[k]) {
 			differ = append(differ, k)
 		}
 	}
@@ -301,10 +301,10 @@ func (s *state) sameRecipe(dir string, now map[string]json.RawMessage) error {
 	slices.Sort(differ)
 	const advice = "give what the run was started with, or start anew with --force"
 	if slices.Contains(differ, "base_model") {
-		return hint.Errorf(advice, "%s: the checkpoint is of another model", dir)
+		return hint.Errorf(advice, "%s: the checkpoint is of another model", place)
 	}
 	k := differ[0]
-	return hint.Errorf(advice, "%s: %s is %s, the run was started with %s", dir, k, compact(now[k]), compact(s.Recipe[k]))
+	return hint.Errorf(advice, "%s: %s is %s, the run was started with %s", place, k, compact(now[k]), compact(was[k]))
 }
 
 // compact is JSON without the blanks that an indented file has.
