@@ -24,8 +24,6 @@ import (
 type TokenizeProgress struct {
 	Read, Total int64 // bytes on disk
 	Tokens      int64
-	TextBytes   int64
-	Documents   int64
 }
 
 // Tokenized is the result of Tokenize.
@@ -268,8 +266,8 @@ func (t *tokenization) run(ctx context.Context, progress func(TokenizeProgress))
 			}
 		}
 		if progress != nil {
-			p, m := t.reader.Progress(), t.w.Manifest()
-			progress(TokenizeProgress{Read: p.Read, Total: p.Total, Tokens: m.Tokens, TextBytes: m.Bytes, Documents: t.rec.Documents})
+			p := t.reader.Progress()
+			progress(TokenizeProgress{Read: p.Read, Total: p.Total, Tokens: t.w.Manifest().Tokens})
 		}
 	}
 	return nil

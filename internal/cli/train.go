@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -33,7 +32,8 @@ func (a *app) trainCmd() *cobra.Command {
 		Long: `Train a model: embeddings and head (the donor of the method), all parameters, or low-rank terms (LoRA).
 
 Data are texts (.txt, .jsonl, .csv, .parquet, also .gz and .zst; files, folders, globs, weights such as ru.jsonl.zst=0.7), for
---task sft conversations (messages, conversations, instruction, prompt and completion), or rows {"input_ids": […], "labels": […]}.
+--task sft conversations (messages, conversations, instruction, prompt and completion), rows {"input_ids": […], "labels": […]}, or a
+folder of shards that lep tokenize made.
 
 The folder given by --out holds metrics.jsonl and checkpoints while the training runs and the model (or PEFT adapter) at its end. The
 same command again goes on at the newest checkpoint, or does nothing if the training is finished. Ctrl-C finishes the step and writes a checkpoint;
@@ -65,11 +65,22 @@ touch OUT/save writes one and goes on; touch OUT/stop ends with the weights ther
 	return cmd
 }
 
-func bindTraining(f *pflag.FlagSet, o *train.Options) {
-	f.StringVar(&o.Model, "model", "", "model folder or hub id")
+// bindRows binds what says how data becomes rows of tokens.
+func bindRows(f *pflag.FlagSet, o *train.Options) {
 	f.StringArrayVar(&o.Data, "data", nil, "files, folder or glob, with a weight: PATH=0.7 (may be repeated)")
-	f.StringVar(&o.Out, "out", "", "folder of the run and of its result")
 	f.StringVar((*string)(&o.Task), "task", string(o.Task), "pretrain (texts) or sft (conversations)")
+	f.IntVar(&o.SequenceLen, "sequence-len", o.SequenceLen, "tokens of a row (0: the model's context, at most 1024)")
+	f.StringVar((*string)(&o.BlockStart), "block-start", string(o.BlockStart), "rows begin at a line, a document or any token")
+	f.StringVar(&o.Text.TextField, "text-field", o.Text.TextField, "field or column with the text")
+	f.BoolVar(&o.Text.WholeFile, "whole-file", false, "a .txt file is one text, not one a line")
+	f.IntVar(&o.Text.MaxBadRows, "max-bad-rows", o.Text.MaxBadRows, "bad rows to skip before stopping")
+	f.BoolVar(&o.Text.ReplaceInvalid, "replace-invalid", false, "replace bytes that are no UTF-8")
+}
+
+func bindTraining(f *pflag.FlagSet, o *train.Options) {
+	bindRows(f, o)
+	f.StringVar(&o.Model, "model", "", "model folder or hub id")
+	f.StringVar(&o.Out, "out", "", "folder of the run and of its result")
 	f.StringVar((*string)(&o.Train), "train", string(o.Train), "embeddings, new_rows, all or lora")
 	f.StringVar(&o.Layers, "layers", "", "layers to train besides embeddings, or to limit all and lora to: 0-3,30-31")
 	f.IntVar(&o.FreezeRowsBelow, "freeze-rows-below", 0, "leave the embeddings of tokens with lower ids as they are")
@@ -79,13 +90,7 @@ func bindTraining(f *pflag.FlagSet, o *train.Options) {
 	f.StringSliceVar(&o.ModulesToSave, "modules-to-save", nil, "modules trained whole beside them: embed_tokens,lm_head")
 	f.BoolVar(&o.UseRSLoRA, "use-rslora", false, "their scale is alpha/sqrt(r)")
 	f.StringVar(&o.Adapter, "adapter", "", "PEFT adapter whose training goes on")
-	f.IntVar(&o.SequenceLen, "sequence-len", o.SequenceLen, "tokens of a row (0: the model's context, at most 1024)")
-	f.StringVar((*string)(&o.BlockStart), "block-start", string(o.BlockStart), "rows begin at a line, a document or any token")
 	f.IntVar(&o.ShuffleTokens, "shuffle-tokens", o.ShuffleTokens, "rows are shuffled among so many tokens")
-	f.StringVar(&o.Text.TextField, "text-field", o.Text.TextField, "field or column with the text")
-	f.BoolVar(&o.Text.WholeFile, "whole-file", false, "a .txt file is one text, not one a line")
-	f.IntVar(&o.Text.MaxBadRows, "max-bad-rows", o.Text.MaxBadRows, "bad rows to skip before stopping")
-	f.BoolVar(&o.Text.ReplaceInvalid, "replace-invalid", false, "replace bytes that are no UTF-8")
 	f.IntVar(&o.PerDeviceBatchSize, "per-device-batch-size", o.PerDeviceBatchSize, "rows of a pass")
 	f.IntVar(&o.GradientAccumulationSteps, "gradient-accumulation-steps", o.GradientAccumulationSteps, "passes of a step")
 	f.IntVar(&o.MaxSteps, "max-steps", o.MaxSteps, "steps (0: --num-epochs decides)")
@@ -118,13 +123,17 @@ func bindTraining(f *pflag.FlagSet, o *train.Options) {
 	f.BoolVar(&o.GradientCheckpointing, "gradient-checkpointing", false, "compute activations twice to save memory")
 }
 
-func (t *trainingFlags) bind(f *pflag.FlagSet) {
-	f.BoolVar(&t.noShuffle, "no-shuffle", false, "keep the order of the data")
+func (t *trainingFlags) bindRows(f *pflag.FlagSet) {
 	f.BoolVar(&t.noPack, "no-pack", false, "one document or sample a row")
-	f.BoolVar(&t.noMask, "no-document-mask", false, "let the documents of a row see each other")
 	f.BoolVar(&t.noBOS, "no-bos", false, "no bos in front of a text")
 	f.BoolVar(&t.noEOS, "no-eos", false, "no eos behind a text")
 	f.BoolVar(&t.skipBad, "skip-bad", false, "skip and count all bad rows")
+}
+
+func (t *trainingFlags) bind(f *pflag.FlagSet) {
+	t.bindRows(f)
+	f.BoolVar(&t.noShuffle, "no-shuffle", false, "keep the order of the data")
+	f.BoolVar(&t.noMask, "no-document-mask", false, "let the documents of a row see each other")
 	f.BoolVar(&t.lastNotBest, "keep-last", false, "write the last weights, not those with the best score")
 	f.StringVar(&t.memory, "memory", "", "memory that may be used: 12GB (default: what is free)")
 	f.IntVar(&t.preview, "preview", 0, "print so many rows with tokens and masks, and train nothing")
@@ -175,12 +184,7 @@ func parseSize(s string) (int64, error) {
 }
 
 func (a *app) train(ctx context.Context, opts train.Options) error {
-	opts.Log = slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
-		if attr.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return attr
-	}}))
+	opts.Log = a.logger()
 	b, err := linalg.Open(opts.BLAS, opts.Threads)
 	if err != nil {
 		return usageError{err}
