@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"internal/atomic":      {"internal/hint"},
 	"internal/orderedjson": {},
 	"internal/strictyaml":  {"internal/hint"},
+	"internal/page":        {},
 
 	// Level 0
 	"tensor":             {},
@@ -35,7 +36,7 @@ var allowed = map[string][]string{
 	"checkpoint":     {"tensor"},
 	"vocab":          {"tokenizer"},
 	"vocab/scenario": {"tokenizer", "vocab"},
-	"vocab/stats":    {"tokenizer", "vocab"},
+	"vocab/stats":    {"tokenizer", "vocab", "internal/page"},
 	"vocab/build":    {"tokenizer", "tokenizer/trainer", "corpus", "checkpoint", "vocab", "vocab/scenario", "vocab/stats"},
 	"corpus":         {"tokenizer"},
 	"chat":           {"tokenizer", "chat/jinja"},
@@ -66,7 +67,7 @@ var allowed = map[string][]string{
 	"serve":               {"infer", "chat"},
 
 	// Level 5
-	"report": {"eval", "train", "propagate", "vocab", "vocab/stats", "infer", "tokenizer"},
+	"report": {"eval", "train", "propagate", "vocab", "vocab/stats", "infer", "tokenizer", "internal/page"},
 
 	// Level 6: anything below but serve.
 	"recipe": {"tensor", "tokenizer", "tokenizer/trainer", "linalg", "checkpoint", "modelcard", "vocab", "vocab/build", "vocab/scenario", "vocab/stats", "corpus", "chat",

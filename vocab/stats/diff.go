@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"lep/internal/page"
 	"lep/tokenizer"
 	"lep/vocab"
 )
@@ -182,12 +183,12 @@ func (d *Diff) Page(a, b string) *Page {
 		p.fact("estimated speed-up", "%.2f times", c.SpeedUp)
 	}
 	langs := &Table{Head: diffHead("language")}
-	var bars []bar
+	var bars []page.Bar
 	for _, l := range d.Languages {
 		langs.Rows = append(langs.Rows, append([]string{l.Name}, l.cells()...))
-		bars = append(bars, bar{l.Name, []float64{l.A.CharactersPerToken(), l.B.CharactersPerToken()}})
+		bars = append(bars, page.Bar{Label: l.Name, Values: []float64{l.A.CharactersPerToken(), l.B.CharactersPerToken()}})
 	}
-	p.add(Section{Title: "Languages", Note: "on the built-in sample texts", Table: langs, Chart: barChart("characters per token", []string{"A", "B"}, bars)})
+	p.add(Section{Title: "Languages", Note: "on the built-in sample texts", Table: langs, Chart: page.BarChart("characters per token", []string{"A", "B"}, bars)})
 	scripts := &Table{Head: diffHead("script")}
 	for _, s := range d.ScriptFertility {
 		scripts.Rows = append(scripts.Rows, append([]string{s.Script}, s.cells()...))

@@ -5,6 +5,8 @@ import (
 	"html/template"
 	"strconv"
 	"strings"
+
+	"lep/internal/page"
 )
 
 // Page is a report that can be shown as text or as HTML.
@@ -21,7 +23,7 @@ type Fact struct{ Name, Value string }
 // Section is a part of a report: any of a chart, a table and cut texts.
 type Section struct {
 	Title, Note string
-	Chart       template.HTML // SVG made by this package
+	Chart       template.HTML // SVG made by internal/page
 	Table       *Table
 	Cuts        []CutText
 	PageOnly    bool // too long for a terminal
@@ -46,7 +48,7 @@ func (s *Stats) Page(name string) *Page {
 	p.Lead = "Characters per token are what a step of generation yields; more is faster and leaves more room in the context."
 	p.add(Section{
 		Title: "Languages", Note: "on the built-in sample texts; words kept whole only where spaces part them",
-		Chart: barChart("characters per token", []string{name}, languageBars(s.Languages)),
+		Chart: page.BarChart("characters per token", []string{name}, languageBars(s.Languages)),
 		Table: languageTable(s.Languages),
 	})
 	if c := s.Corpus; c != nil {
@@ -56,7 +58,7 @@ func (s *Stats) Page(name string) *Page {
 	}
 	p.add(Section{Title: "Tokens by class", Table: countTable("class", s.Classes)})
 	p.add(Section{Title: "Tokens by script", Note: "of the first letter", Table: countTable("script", s.Scripts)})
-	p.add(Section{Title: "Length of tokens", Note: "text tokens by characters", PageOnly: true, Chart: columnChart("characters", s.Lengths)})
+	p.add(Section{Title: "Length of tokens", Note: "text tokens by characters", PageOnly: true, Chart: page.ColumnChart("characters", s.Lengths)})
 	p.add(Section{Title: "Longest tokens", Table: tokenTable(s.Longest)})
 	if c := s.Corpus; c != nil && c.UnusedCount > 0 {
 		p.add(Section{Title: "Tokens that the corpus never uses, by script", Note: percent(c.UnusedCount, s.Pieces) + " of the table", Table: countTable("script", c.UnusedScripts)})
@@ -124,10 +126,10 @@ func languageTable(list []LanguageFertility) *Table {
 	return t
 }
 
-func languageBars(list []LanguageFertility) []bar {
-	var bars []bar
+func languageBars(list []LanguageFertility) []page.Bar {
+	var bars []page.Bar
 	for _, l := range list {
-		bars = append(bars, bar{l.Name, []float64{l.Fertility.CharactersPerToken()}})
+		bars = append(bars, page.Bar{Label: l.Name, Values: []float64{l.Fertility.CharactersPerToken()}})
 	}
 	return bars
 }

@@ -3,9 +3,11 @@ package stats
 import (
 	"context"
 	"fmt"
+	"html/template"
 	"iter"
 	"math"
 
+	"lep/internal/page"
 	"lep/tokenizer"
 )
 
@@ -176,9 +178,7 @@ func (s *Sweep) Page(title string) *Page {
 		p.fact("flattens at", "not within these sizes")
 	}
 	t := &Table{Head: []string{"size", "tokens/char", "chars/token", "bytes/token", "words whole", "gain by doubling", "embedding parameters", "speed-up (estimate)"}}
-	var sizes []int
 	var values, costs, speeds []float64
-	mark := -1
 	for i, q := range s.Points {
 		gain, parameters := "–", "–"
 		if i > 0 {
@@ -187,21 +187,27 @@ func (s *Sweep) Page(title string) *Page {
 		if q.Parameters > 0 {
 			parameters = number(q.Parameters)
 		}
-		if q.Size == s.Flattens {
-			mark = i
-		}
 		f := q.Fertility
 		t.Rows = append(t.Rows, []string{number(q.Size), fmt.Sprintf("%.4f", ratio(f.Tokens, f.Characters)), fmt.Sprintf("%.3f", f.CharactersPerToken()),
 			fmt.Sprintf("%.3f", f.BytesPerToken()), fmt.Sprintf("%.1f %%", 100*f.WholeShare()), gain, parameters, fmt.Sprintf("%.2f", q.SpeedUp)})
-		sizes, values = append(sizes, q.Size), append(values, f.CharactersPerToken())
+		values = append(values, f.CharactersPerToken())
 		costs, speeds = append(costs, float64(q.Parameters)/1e6), append(speeds, q.SpeedUp)
 	}
-	p.add(Section{Title: "Characters per token by size", Note: "flattens at " + s.Rule, Chart: lineChart("characters per token", sizes, values, mark), Table: t})
-	p.add(Section{Title: "Estimated speed-up by size", PageOnly: true, Chart: lineChart("times the base", sizes, speeds, mark)})
+	p.add(Section{Title: "Characters per token by size", Note: "flattens at " + s.Rule, Chart: s.chart("characters per token", values), Table: t})
+	p.add(Section{Title: "Estimated speed-up by size", PageOnly: true, Chart: s.chart("times the base", speeds)})
 	if s.options.Hidden > 0 {
-		p.add(Section{Title: "Parameters of embeddings and head by size", PageOnly: true, Chart: lineChart("millions", sizes, costs, mark)})
+		p.add(Section{Title: "Parameters of embeddings and head by size", PageOnly: true, Chart: s.chart("millions", costs)})
 	}
 	return p
+}
+
+// chart draws a value of every point over its size, that where the sweep flattens large.
+func (s *Sweep) chart(unit string, values []float64) template.HTML {
+	line := page.Line{Y: values}
+	for _, q := range s.Points {
+		line.X = append(line.X, float64(q.Size))
+	}
+	return page.LineChart(page.Axes{X: "tokens", Y: unit, LogX: true, Mark: float64(s.Flattens)}, []page.Line{line})
 }
 
 func (s *Sweep) costNote() string {

@@ -1,11 +1,9 @@
 package stats
 
 import (
-	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"lep/internal/page"
 	"lep/tokenizer"
 )
 
@@ -37,28 +35,11 @@ func Spans(tok *tokenizer.Tokenizer, text string) []Span {
 // marks and other format characters as pictures or ‹U+202E›, leading and trailing spaces as ␣,
 // bytes that are no UTF-8 as ‹d0›.
 func Visible(s string) string {
-	var b strings.Builder
 	inner := strings.Trim(s, " ")
 	edge := len(s) - len(strings.TrimLeft(s, " "))
-	b.WriteString(strings.Repeat("␣", edge))
-	for i := 0; i < len(inner); {
-		r, n := utf8.DecodeRuneInString(inner[i:])
-		switch {
-		case r == utf8.RuneError && n <= 1:
-			fmt.Fprintf(&b, "‹%02x›", inner[i])
-		case r < 0x20:
-			b.WriteRune(0x2400 + r)
-		case r == 0x7F:
-			b.WriteRune('␡')
-		case r != ' ' && (!unicode.IsGraphic(r) || unicode.In(r, unicode.Zs, unicode.Zl, unicode.Zp, unicode.Cf, unicode.Variation_Selector)):
-			fmt.Fprintf(&b, "‹U+%04X›", r)
-		default:
-			b.WriteRune(r)
-		}
-		i += max(n, 1)
-	}
+	out := strings.Repeat("␣", edge) + page.Reveal(inner, "")
 	if inner != "" {
-		b.WriteString(strings.Repeat("␣", len(s)-edge-len(inner)))
+		out += strings.Repeat("␣", len(s)-edge-len(inner))
 	}
-	return b.String()
+	return out
 }
