@@ -122,7 +122,7 @@ func (f *fakeServer) complete(r *http.Request, b fakeBody, prompt string, top in
 		for i := range all {
 			all[i] = int32(i)
 		}
-		logs, err := f.engine.NextLogProbs(r.Context(), [][]int32{ids}, [][]int32{all})
+		logs, err := f.engine.NextLogProbs(r.Context(), [][]int32{ids}, [][]int32{all}, nil)
 		if err != nil {
 			f.t.Error(err)
 			return nil

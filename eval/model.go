@@ -16,8 +16,9 @@ type Model interface {
 	Supports(t Task) error
 	// PromptTokens counts the tokens of the rendered messages.
 	PromptTokens(messages []chat.Message) (int, error)
-	// Answer answers requests of one task, in their order.
-	Answer(ctx context.Context, t Task, requests []Request) ([]Answer, error)
+	// Answer answers requests of one task. keep takes each answer as soon as it is there, in any
+	// order but one at a time; an error from it ends the call.
+	Answer(ctx context.Context, t Task, requests []Request, keep func(i int, a Answer) error) error
 }
 
 // Description identifies a model in results.
@@ -26,7 +27,6 @@ type Description struct {
 	Digest  string // changes with the weights, the tokenizer and the chat template
 	Context int    // most tokens of prompt and answer together, 0 if not known
 	Chat    bool   // a chat template is used, so that the default is to give no examples
-	Batch   int    // how many requests are best given to Answer at a time
 }
 
 // Answer is what a model makes of a request. Which fields are filled depends on the method.

@@ -43,7 +43,7 @@ func NewNative(e *infer.Engine, o NativeOptions) (*Native, error) {
 		return nil, err
 	}
 	n := &Native{engine: e, tok: tok, renderer: r,
-		about: Description{Name: o.Name, Digest: o.Digest, Context: e.Context(), Chat: !r.Plain(), Batch: 64}}
+		about: Description{Name: o.Name, Digest: o.Digest, Context: e.Context(), Chat: !r.Plain()}}
 	stops, err := r.Stop()
 	if err != nil {
 		return nil, err
@@ -77,60 +77,59 @@ func (n *Native) PromptTokens(messages []chat.Message) (int, error) {
 }
 
 // Answer implements Model.
-func (n *Native) Answer(ctx context.Context, t Task, requests []Request) ([]Answer, error) {
+func (n *Native) Answer(ctx context.Context, t Task, requests []Request, keep func(int, Answer) error) error {
 	prompts := make([]string, len(requests))
 	for i, r := range requests {
 		text, err := n.renderer.Render(r.Messages)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		prompts[i] = text
 	}
-	answers, err := n.answer(ctx, t, requests, prompts)
-	for i := range answers {
-		answers[i].Prompt = prompts[i]
+	whole := func(i int, a Answer) error {
+		a.Prompt = prompts[i]
 		if ref := requests[i].Reference; ref != "" {
-			answers[i].ReferenceTokens = min(referenceTokens(n.tok, ref), t.MaxNewTokens)
+			a.ReferenceTokens = min(referenceTokens(n.tok, ref), t.MaxNewTokens)
 		}
+		return keep(i, a)
 	}
-	return answers, err
-}
-
-func (n *Native) answer(ctx context.Context, t Task, requests []Request, prompts []string) ([]Answer, error) {
 	switch t.Method {
 	case Generate:
-		return n.generate(ctx, t, prompts)
+		return n.generate(ctx, t, prompts, whole)
 	case Choice:
-		return n.choose(ctx, requests, prompts)
+		return n.choose(ctx, requests, prompts, whole)
 	case LogProb:
-		return n.logProbs(ctx, requests, prompts)
+		return n.logProbs(ctx, requests, prompts, whole)
 	}
-	return nil, fmt.Errorf("%s: unknown method %q", t.Name, t.Method)
+	return fmt.Errorf("%s: unknown method %q", t.Name, t.Method)
 }
 
 // tail drops tokens on the left that the context has no room for.
 func tail(ids []int32, room int) []int32 { return ids[max(0, len(ids)-max(1, room)):] }
 
-func (n *Native) generate(ctx context.Context, t Task, prompts []string) ([]Answer, error) {
+func (n *Native) generate(ctx context.Context, t Task, prompts []string, keep func(int, Answer) error) error {
 	list := make([]infer.Request, len(prompts))
 	// A prompt is cut where it would leave the answer less than half of the context.
 	room := n.engine.Context() - min(t.MaxNewTokens, n.engine.Context()/2)
+	last := time.Now()
 	for i, p := range prompts {
-		list[i] = infer.Request{IDs: tail(n.tok.Encode(p), room), MaxNewTokens: t.MaxNewTokens,
-			Stop: slices.Concat(n.stop, t.Stop), StopIDs: n.stopIDs}
+		q := infer.Request{IDs: tail(n.tok.Encode(p), room), MaxNewTokens: t.MaxNewTokens, Stop: slices.Concat(n.stop, t.Stop), StopIDs: n.stopIDs, Seed: seedOf(t.seed, p)}
+		g := t.sampling
+		q.Sampling.Temperature, q.Sampling.TopK, q.Sampling.TopP, q.Sampling.MinP, q.Sampling.RepetitionPenalty = g.Temperature, g.TopK, g.TopP, g.MinP, g.RepetitionPenalty
+		q.OnResult = func(r infer.Result) error {
+			now := time.Now() // answers overlap: the time since the last one is this one's share
+			a := Answer{Text: strings.ToValidUTF8(r.Text, "\ufffd"), Tokens: n.answerTokens(r), PromptTokens: r.PromptTokens, Seconds: now.Sub(last).Seconds()}
+			last = now
+			return keep(i, a)
+		}
+		list[i] = q
 	}
-	start := time.Now()
-	results, err := n.engine.Generate(ctx, list)
-	if err != nil {
-		return nil, err
-	}
-	each := time.Since(start).Seconds() / float64(max(1, len(list)))
-	answers := make([]Answer, len(results))
-	for i, r := range results {
-		answers[i] = Answer{Text: strings.ToValidUTF8(r.Text, "\ufffd"), Tokens: n.answerTokens(r), PromptTokens: r.PromptTokens, Seconds: each}
-	}
-	return answers, nil
+	_, err := n.engine.Generate(ctx, list)
+	return err
 }
+
+// seedOf makes a prompt's sampling depend on seed and prompt alone, not on what else is asked.
+func seedOf(seed int64, prompt string) uint64 { return generator(seed, prompt).Uint64() }
 
 // answerTokens counts the tokens of an answer up to where its text was cut, without the end token.
 func (n *Native) answerTokens(r infer.Result) int {
@@ -149,18 +148,22 @@ func (n *Native) answerTokens(r infer.Result) int {
 }
 
 // choose multiplies the probabilities of the tokens that tell the choices apart.
-func (n *Native) choose(ctx context.Context, requests []Request, prompts []string) ([]Answer, error) {
-	type step struct{ request, choice int }
-	answers := make([]Answer, len(requests))
+func (n *Native) choose(ctx context.Context, requests []Request, prompts []string, keep func(int, Answer) error) error {
+	type factor struct{ choice, candidate int }
+	type step struct { // a prompt that is asked for its next token
+		request int
+		factors []factor
+	}
+	answers, open := make([]Answer, len(requests)), make([]int, len(requests)) // open: steps left
 	var ids, candidates [][]int32
-	var steps [][]step // by prompt and candidate
+	var steps []step
 	for i, r := range requests {
 		if len(r.Choices) == 0 {
-			return nil, fmt.Errorf("request %d: no choices", i)
+			return fmt.Errorf("request %d: no choices", i)
 		}
 		shared, score := choiceTokens(n.tok, prompts[i], r.Choices)
 		answers[i] = Answer{PromptTokens: len(shared), Probs: make([]float64, len(r.Choices))}
-		at := map[string]int{} // prompt so far → its place in ids
+		at := map[string]int{} // tokens behind the prompt → its step
 		for c, tokens := range score {
 			answers[i].Probs[c] = 1
 			for j, id := range tokens {
@@ -170,40 +173,42 @@ func (n *Native) choose(ctx context.Context, requests []Request, prompts []strin
 					p = len(ids)
 					at[key] = p
 					ids = append(ids, tail(slices.Concat(shared, tokens[:j]), n.engine.Context()))
-					candidates, steps = append(candidates, nil), append(steps, nil)
+					candidates, steps = append(candidates, nil), append(steps, step{request: i})
+					open[i]++
 				}
+				steps[p].factors = append(steps[p].factors, factor{c, len(candidates[p])})
 				candidates[p] = append(candidates[p], id)
-				steps[p] = append(steps[p], step{i, c})
 			}
 		}
 	}
-	logs, err := n.engine.NextLogProbs(ctx, ids, candidates)
-	if err != nil {
-		return nil, err
-	}
-	for p, list := range steps {
-		for k, s := range list {
-			answers[s.request].Probs[s.choice] *= math.Exp(logs[p][k])
+	_, err := n.engine.NextLogProbs(ctx, ids, candidates, func(p int, logProbs []float64) error {
+		i := steps[p].request
+		for _, f := range steps[p].factors {
+			answers[i].Probs[f.choice] *= math.Exp(logProbs[f.candidate])
 		}
-	}
-	return answers, nil
+		if open[i]--; open[i] > 0 {
+			return nil
+		}
+		return keep(i, answers[i])
+	})
+	return err
 }
 
 // logProbs scores the tokens of the last message, from the one that holds its first character on.
-func (n *Native) logProbs(ctx context.Context, requests []Request, prompts []string) ([]Answer, error) {
+func (n *Native) logProbs(ctx context.Context, requests []Request, prompts []string, keep func(int, Answer) error) error {
 	answers := make([]Answer, len(requests))
 	list := make([]infer.Sequence, len(requests))
 	for i, r := range requests {
 		content := r.Messages[len(r.Messages)-1].Content
 		start, ok := contentStart(prompts[i], content)
 		if !ok {
-			return nil, fmt.Errorf("request %d: the chat template does not write the last message at the end of the prompt", i)
+			return fmt.Errorf("request %d: the chat template does not write the last message at the end of the prompt", i)
 		}
 		at := utf8.RuneCountInString(prompts[i][:start])
 		enc := n.tok.EncodeOptions(prompts[i], tokenizer.EncodeOptions{Offsets: true})
 		first := slices.IndexFunc(enc.Offsets, func(o [2]int) bool { return o[1] > at })
 		if first < 0 {
-			return nil, fmt.Errorf("request %d: the last message has no tokens", i)
+			return fmt.Errorf("request %d: the last message has no tokens", i)
 		}
 		ids := tail(enc.IDs, n.engine.Context())
 		first = max(0, first-(len(enc.IDs)-len(ids)))
@@ -213,17 +218,28 @@ func (n *Native) logProbs(ctx context.Context, requests []Request, prompts []str
 		list[i] = infer.Sequence{IDs: ids, From: max(1, first)}
 		answers[i].PromptTokens = len(ids)
 	}
-	scores, err := n.engine.Score(ctx, list)
-	if err != nil {
-		return nil, err
-	}
-	for i, s := range scores {
-		for _, nll := range s.Each {
-			answers[i].LogProbs = append(answers[i].LogProbs, -nll)
+	// Sequences of one document stand together and share its tokens; in parts, so that little is lost when a run is stopped.
+	for from := 0; from < len(list); from += scoredTogether {
+		to := min(from+scoredTogether, len(list))
+		scores, err := n.engine.Score(ctx, list[from:to])
+		if err != nil {
+			return err
+		}
+		for i, s := range scores {
+			a := answers[from+i]
+			for _, nll := range s.Each {
+				a.LogProbs = append(a.LogProbs, -nll)
+			}
+			if err := keep(from+i, a); err != nil {
+				return err
+			}
 		}
 	}
-	return answers, nil
+	return nil
 }
+
+// scoredTogether is how many sequences are scored in one call.
+const scoredTogether = 32
 
 // referenceTokens counts the tokens of a text behind a blank, which tokenizers that put one
 // before everything add themselves.

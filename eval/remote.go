@@ -37,7 +37,6 @@ type RemoteOptions struct {
 	Tokenizer      *tokenizer.Tokenizer
 	NoChatTemplate bool
 	System         string
-	Concurrency    int
 	Warn           func(format string, args ...any)
 }
 
@@ -63,7 +62,7 @@ func NewRemote(ctx context.Context, server *infer.Remote, o RemoteOptions) (*Rem
 		}
 		r.renderer = &Renderer{System: o.System} // for Messages alone
 	}
-	r.about = Description{Name: server.Address() + " " + r.can.Model, Context: r.can.Context, Chat: !r.text() || !r.renderer.Plain(), Batch: 4 * max(1, o.Concurrency)}
+	r.about = Description{Name: server.Address() + " " + r.can.Model, Context: r.can.Context, Chat: !r.text() || !r.renderer.Plain()}
 	r.about.Digest = "server " + r.about.Name
 	if o.Tokenizer != nil && r.can.Tokenize != "" && o.Warn != nil {
 		const probe = "Проверка: one two, три 123!"
@@ -144,21 +143,28 @@ func (r *Remote) count(ctx context.Context, text string) (int, error) {
 }
 
 // Answer implements Model.
-func (r *Remote) Answer(ctx context.Context, t Task, requests []Request) ([]Answer, error) {
-	answers := make([]Answer, len(requests))
-	err := r.server.Each(ctx, len(requests), func(ctx context.Context, i int) error {
+func (r *Remote) Answer(ctx context.Context, t Task, requests []Request, keep func(int, Answer) error) error {
+	var mu sync.Mutex
+	last := time.Now()
+	return r.server.Each(ctx, len(requests), func(ctx context.Context, i int) error {
 		a, err := r.one(ctx, t, requests[i])
 		if err != nil {
 			return err
 		}
-		answers[i] = a
-		return nil
+		mu.Lock()
+		defer mu.Unlock()
+		if t.Method == Generate {
+			now := time.Now() // answers overlap: the time since the last one is this one's share
+			a.Seconds, last = now.Sub(last).Seconds(), now
+		}
+		return keep(i, a)
 	})
-	return answers, err
 }
 
 func (r *Remote) one(ctx context.Context, t Task, q Request) (Answer, error) {
-	prompt := infer.RemotePrompt{MaxNewTokens: t.MaxNewTokens, Stop: slices.Concat(r.stop, t.Stop)}
+	prompt := infer.RemotePrompt{MaxNewTokens: t.MaxNewTokens, Stop: slices.Concat(r.stop, t.Stop), Seed: uint64(t.seed)}
+	prompt.Sampling.Temperature, prompt.Sampling.TopK, prompt.Sampling.TopP = t.sampling.Temperature, t.sampling.TopK, t.sampling.TopP
+	prompt.Sampling.MinP, prompt.Sampling.RepetitionPenalty = t.sampling.MinP, t.sampling.RepetitionPenalty
 	if r.text() {
 		text, err := r.renderer.Render(q.Messages)
 		if err != nil {
@@ -185,12 +191,11 @@ func (r *Remote) one(ctx context.Context, t Task, q Request) (Answer, error) {
 }
 
 func (r *Remote) generate(ctx context.Context, p infer.RemotePrompt, q Request) (Answer, error) {
-	start := time.Now()
 	got, err := r.server.Ask(ctx, p)
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Text: got.Text, Tokens: got.NewTokens, PromptTokens: got.PromptTokens, Seconds: time.Since(start).Seconds()}
+	a := Answer{Text: got.Text, Tokens: got.NewTokens, PromptTokens: got.PromptTokens}
 	for _, s := range p.Stop { // a server need not know all stop strings
 		a.Text, _, _ = strings.Cut(a.Text, s)
 	}

@@ -11,49 +11,6 @@ import (
 	"lep/chat"
 )
 
-// Options say how tasks are run. The zero value runs everything and keeps no files.
-type Options struct {
-	Data    Data
-	Wording Wording
-	// NumFewshot is the number of examples; negative: what the task says, else none for models
-	// with a chat template and 5 for others.
-	NumFewshot int
-	Limit      int // most records of each task, 0 for all
-	// MaxPromptLen is the number of tokens that a prompt must stay below, 0 for 4096.
-	MaxPromptLen int
-	Seed         int64
-	// Out is the folder for results, "" for none; Resume continues what lies there.
-	Out           string
-	Resume, Force bool
-	LogSamples    bool // keep the rendered prompts with the samples
-	AnswerLogProb bool // also score the right answers (Measure.AnswerLogProb)
-	// Expected are the tasks that the total is a mean of.
-	Expected []string
-	// Config is kept in the results as it is.
-	Config map[string]any
-	// Progress is told after every batch; Warn takes what is worth knowing. Either may be nil.
-	Progress func(task string, done, total int)
-	Warn     func(format string, args ...any)
-}
-
-// baseFewshot is the number of examples for models without a chat template.
-const baseFewshot = 5
-
-const defaultMaxPromptLen = 4096
-
-// shots returns the number of examples for a task.
-func (o Options) shots(t Task, m Description) int {
-	switch {
-	case o.NumFewshot >= 0:
-		return o.NumFewshot
-	case t.NumFewshot != nil:
-		return *t.NumFewshot
-	case m.Chat:
-		return 0
-	}
-	return baseFewshot
-}
-
 // job is a task with its requests.
 type job struct {
 	task     Task
@@ -99,8 +56,8 @@ func Run(ctx context.Context, m Model, tasks []Task, o Options) (*Result, error)
 	total := left
 	for _, j := range jobs {
 		start := time.Now()
-		err := j.run(ctx, m, folder, o.LogSamples, func(n int) {
-			left -= n
+		err := j.run(ctx, m, folder, o.LogSamples, func() {
+			left--
 			if o.Progress != nil {
 				o.Progress(j.task.Name, total-left, total)
 			}
@@ -134,6 +91,7 @@ func prepare(ctx context.Context, m Model, t Task, o Options) (*job, error) {
 		return nil, err
 	}
 	about := m.Describe()
+	t = o.Generation.apply(t, o.Seed)
 	maxLen := o.MaxPromptLen
 	if about.Context > 0 {
 		maxLen = min(maxLen, about.Context-t.MaxNewTokens)
@@ -176,43 +134,36 @@ func prepare(ctx context.Context, m Model, t Task, o Options) (*job, error) {
 func key(m Description, t Task, r Request) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n", m.Digest)
-	h.Write(mustJSON(map[string]any{
+	parts := map[string]any{
 		"task": t.Name, "version": t.Version, "method": t.Method, "max_new_tokens": t.MaxNewTokens, "stop": t.Stop,
 		"context": m.Context, "chat": m.Chat, "messages": r.Messages, "choices": r.Choices, "reference": r.Reference,
-	}))
+	}
+	if !t.sampling.greedy() {
+		parts["sampling"], parts["seed"] = t.sampling, t.seed
+	}
+	h.Write(mustJSON(parts))
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// run answers what is not yet answered, a batch at a time.
-func (j *job) run(ctx context.Context, m Model, f *folder, keepPrompts bool, done func(int)) error {
+// run answers what is not yet answered and keeps each answer as it comes.
+func (j *job) run(ctx context.Context, m Model, f *folder, keepPrompts bool, done func()) error {
 	var open []int
+	var requests []Request
 	for i := range j.requests {
 		if !f.has(j.keys[i]) {
-			open = append(open, i)
+			open, requests = append(open, i), append(requests, j.requests[i])
 		}
 	}
-	batch := max(1, m.Describe().Batch)
-	for len(open) > 0 {
-		now := open[:min(batch, len(open))]
-		open = open[len(now):]
-		requests := make([]Request, len(now))
-		for n, i := range now {
-			requests[n] = j.requests[i]
-		}
-		answers, err := m.Answer(ctx, j.task, requests)
-		if err != nil {
-			return err
-		}
-		for n, i := range now {
-			j.answers[i] = answers[n]
-			if !keepPrompts {
-				answers[n].Prompt = ""
-			}
-			if err := f.keep(j.keys[i], j.task.Name, answers[n]); err != nil {
-				return err
-			}
-		}
-		done(len(now))
+	if len(open) == 0 {
+		return nil
 	}
-	return nil
+	return m.Answer(ctx, j.task, requests, func(n int, a Answer) error {
+		if !keepPrompts {
+			a.Prompt = ""
+		}
+		i := open[n]
+		j.answers[i] = a
+		done()
+		return f.keep(j.keys[i], j.task.Name, a)
+	})
 }

@@ -22,7 +22,7 @@ type fixedModel struct {
 }
 
 func (m *fixedModel) Describe() Description {
-	return Description{Name: "fixed", Digest: m.digest, Context: 100, Chat: true, Batch: 2}
+	return Description{Name: "fixed", Digest: m.digest, Context: 100, Chat: true}
 }
 func (m *fixedModel) Supports(t Task) error {
 	if t.Name == "impossible" {
@@ -37,20 +37,31 @@ func (m *fixedModel) PromptTokens(messages []chat.Message) (int, error) {
 	}
 	return n, nil
 }
-func (m *fixedModel) Answer(_ context.Context, _ Task, requests []Request) ([]Answer, error) {
-	var out []Answer
-	for _, r := range requests {
+func (m *fixedModel) Answer(_ context.Context, _ Task, requests []Request, keep func(int, Answer) error) error {
+	for i, r := range requests {
 		m.asked++
 		if m.asked == m.failAt {
-			return nil, errors.New("power cut")
+			return errors.New("power cut")
 		}
 		text := "wrong"
 		if r.ID%2 == 0 {
 			text = "right"
 		}
-		out = append(out, Answer{Text: text, Tokens: 1, Prompt: r.Messages[0].Content})
+		if err := keep(i, Answer{Text: text, Tokens: 1, Prompt: r.Messages[0].Content}); err != nil {
+			return err
+		}
 	}
-	return out, nil
+	return nil
+}
+
+// answerAll returns a model's answers in the order of the requests.
+func answerAll(ctx context.Context, m Model, t Task, requests []Request) ([]Answer, error) {
+	out := make([]Answer, len(requests))
+	err := m.Answer(ctx, t, requests, func(i int, a Answer) error {
+		out[i] = a
+		return nil
+	})
+	return out, err
 }
 
 // fixedTask asks n questions.
@@ -144,12 +155,12 @@ func TestResume(t *testing.T) {
 		if fmt.Sprint(r.Results) != fmt.Sprint(whole.Results) || len(r.Failed) > 0 {
 			t.Errorf("stopped at %d: %v, %v; want %v", stop, r.Results, r.Failed, whole.Results)
 		}
-		size, first := 5, 0 // of the task that was stopped
-		if stop > size {
-			size, first = 3, 5
+		want := 5 - (stop - 1) // of the task that was stopped
+		if stop > 5 {
+			want = 3 - (stop - 1 - 5)
 		}
-		if most := size - (stop-1-first)/2*2; second.asked > most {
-			t.Errorf("stopped at %d: %d requests asked again, want only those from the batch in flight on", stop, second.asked)
+		if second.asked != want {
+			t.Errorf("stopped at %d: %d requests asked again, want only those without an answer, %d", stop, second.asked, want)
 		}
 	}
 }
@@ -294,7 +305,7 @@ func TestReadTask(t *testing.T) {
 		{"{{ q }}", "{{ q", "prompt: "},
 		{"sums", "Sums!", `task: "Sums!" is no name`},
 		{"examples: [shots.jsonl]\n", "num_fewshot: 2\n", "num_fewshot: there is no file of examples"},
-		{"metrics", "metric", `unknown field "metric"`},
+		{"metrics", "metric", `unknown key "metric"`},
 	} {
 		_, err := ReadTask(write("bad.yaml", strings.Replace(good, tt.change, tt.to, 1)))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -43,6 +43,9 @@ type Task struct {
 	// Units says that answers with the same key are drawn together in resampling: both
 	// directions of a question, the sentences of a document.
 	Units bool
+
+	sampling Generation // of Options, with its seed
+	seed     int64
 }
 
 // score is the task's one number.

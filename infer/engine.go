@@ -68,7 +68,7 @@ type Engine struct {
 	mu              sync.Mutex // held by whoever uses the model or what follows
 	waiting, active []*sequence
 	slots           slots // of active sequences
-	reading         slots // of NextLogProbs: one
+	reading         slots // of NextLogProbs and of Score
 }
 
 // Generation is what a model folder says of generating: generation_config.json, and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"lep/internal/hint"
@@ -29,6 +28,9 @@ type Request struct {
 	// that became certain by it, and at the end with ID -1 and the rest of the text, if any. An
 	// error from it ends the call.
 	OnToken func(Token) error
+	// OnResult, if not nil, is called from Generate's goroutine as soon as the request is done,
+	// while others may still run. An error from it ends the call.
+	OnResult func(Result) error
 }
 
 // Token is a new token as it comes.
@@ -66,6 +68,7 @@ type sequence struct {
 	text    *stopText
 	tokens  []Token // not yet given to OnToken
 	done    bool
+	told    bool // OnResult was called
 	err     error
 	result  Result
 }
@@ -88,6 +91,7 @@ func (e *Engine) Generate(ctx context.Context, reqs []Request) ([]Result, error)
 	e.mu.Unlock()
 	for {
 		var tokens [][]Token
+		var ended []*sequence
 		e.mu.Lock()
 		finished := !slices.ContainsFunc(list, func(s *sequence) bool { return !s.done })
 		if !finished {
@@ -97,6 +101,9 @@ func (e *Engine) Generate(ctx context.Context, reqs []Request) ([]Result, error)
 			tokens = append(tokens, s.tokens)
 			s.tokens = nil
 			err = errors.Join(err, s.err)
+			if s.done && !s.told {
+				s.told, ended = true, append(ended, s)
+			}
 		}
 		e.mu.Unlock()
 		// Outside the lock: a slow reader holds up nobody else.
@@ -105,6 +112,11 @@ func (e *Engine) Generate(ctx context.Context, reqs []Request) ([]Result, error)
 				if s.req.OnToken != nil && err == nil {
 					err = s.req.OnToken(t)
 				}
+			}
+		}
+		for _, s := range ended {
+			if s.req.OnResult != nil && err == nil {
+				err = s.req.OnResult(s.result)
 			}
 		}
 		if err == nil && !finished {
@@ -307,7 +319,7 @@ func (s *sequence) take(logits []float32) error {
 		return err
 	}
 	if logProbs != nil {
-		s.result.LogProbs = append(s.result.LogProbs, logProb(logProbs, id))
+		s.result.LogProbs = append(s.result.LogProbs, float64(logProbs[id])-logSumExp(logProbs))
 	}
 	s.ids = append(s.ids, id)
 	token, stopped := Token{ID: id}, slices.Contains(s.stop, id)
@@ -335,16 +347,6 @@ func (s *sequence) finish(why string) {
 		s.tokens = append(s.tokens, Token{ID: -1, Text: rest})
 	}
 	s.result.Text = s.text.text()
-}
-
-// logProb returns log softmax(logits)[id] in float64.
-func logProb(logits []float32, id int32) float64 {
-	top := float64(slices.Max(logits))
-	sum := 0.0
-	for _, v := range logits {
-		sum += math.Exp(float64(v) - top)
-	}
-	return float64(logits[id]) - top - math.Log(sum)
 }
 
 // encode turns a prompt's text into ids.

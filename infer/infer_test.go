@@ -281,28 +281,63 @@ func TestScoreShared(t *testing.T) {
 	}
 }
 
-// TestNextLogProbs must agree with Score, whatever the order of the prompts.
+// TestNextLogProbs must agree with Score, whatever the order of the prompts and however many are
+// read together.
 func TestNextLogProbs(t *testing.T) {
 	g := readStories(t)
-	e := stories(t, func(o *Options) { o.BatchTokens = 7 })
 	var prompts, candidates [][]int32
-	for _, n := range []int{30, 12, 31, 30, 1} {
+	for _, n := range []int{30, 12, 31, 30, 1, 40} {
 		prompts, candidates = append(prompts, g.IDs[:n]), append(candidates, []int32{g.IDs[n], 400, g.IDs[n]})
 	}
-	got, err := e.NextLogProbs(context.Background(), prompts, candidates)
-	if err != nil {
-		t.Fatal(err)
+	// Two that part in the middle, and one that has nothing in common with the others.
+	prompts = append(prompts, slices.Concat(g.IDs[:20], g.IDs[50:60]), slices.Concat(g.IDs[:20], g.IDs[70:90]), g.IDs[90:120])
+	for range 3 {
+		candidates = append(candidates, []int32{7, 8})
 	}
-	for i, p := range prompts {
-		for j, c := range candidates[i] {
-			want, err := e.Score(context.Background(), []Sequence{{IDs: append(slices.Clone(p), c), From: len(p)}})
-			if err != nil {
-				t.Fatal(err)
+	plain := stories(t, func(o *Options) {})
+	for _, o := range []struct{ slots, batch int }{{1, 7}, {2, 7}, {4, 64}, {8, 2048}} {
+		e := stories(t, func(to *Options) { to.Slots, to.BatchTokens = o.slots, o.batch })
+		told := make([]int, len(prompts))
+		got, err := e.NextLogProbs(context.Background(), prompts, candidates, func(i int, logProbs []float64) error {
+			told[i] += len(logProbs)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range prompts {
+			if told[i] != len(candidates[i]) {
+				t.Errorf("%+v: prompt %d: told of %d candidates, want %d once", o, i, told[i], len(candidates[i]))
 			}
-			if math.Abs(got[i][j]+want[0].NLL) > 1e-4 {
-				t.Errorf("prompt %d, candidate %d: %.6f, want %.6f", i, c, got[i][j], -want[0].NLL)
+			for j, c := range candidates[i] {
+				want, err := plain.Score(context.Background(), []Sequence{{IDs: append(slices.Clone(p), c), From: len(p)}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if math.Abs(got[i][j]+want[0].NLL) > 1e-4 {
+					t.Errorf("%+v: prompt %d, candidate %d: %.6f, want %.6f", o, i, c, got[i][j], -want[0].NLL)
+				}
 			}
 		}
+	}
+	stop := errors.New("enough")
+	if _, err := plain.NextLogProbs(context.Background(), prompts, candidates, func(int, []float64) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("the caller's error: %v", err)
+	}
+}
+
+// TestOnResult is told of short answers before long ones end.
+func TestOnResult(t *testing.T) {
+	e := stories(t, func(o *Options) { o.Slots = 2 })
+	var order []int
+	request := func(n int) Request {
+		return Request{IDs: []int32{1}, MaxNewTokens: n, IgnoreEOS: true, OnResult: func(r Result) error {
+			order = append(order, len(r.IDs))
+			return nil
+		}}
+	}
+	if _, err := e.Generate(context.Background(), []Request{request(20), request(3), request(0)}); err != nil || !slices.Equal(order, []int{0, 3, 20}) {
+		t.Errorf("told of answers of %v tokens, %v; want 0, 3, 20", order, err)
 	}
 }
 

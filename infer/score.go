@@ -63,8 +63,8 @@ func (e *Engine) Score(ctx context.Context, list []Sequence) ([]Score, error) {
 		scores[i].Tokens = max(0, len(ids[i])-from)
 		scores[i].Each = make([]float64, scores[i].Tokens)
 	}
-	if order := e.sharing(pieces, ids); order != nil {
-		if err := e.scoreShared(ctx, order, ids, scores); err != nil {
+	if list := e.sharing(pieces, ids); list != nil {
+		if err := e.scoreShared(ctx, pieces, list, ids, scores); err != nil {
 			return nil, err
 		}
 		pieces = nil
@@ -158,127 +158,6 @@ func (e *Engine) scorePass(pieces []piece, ids [][]int32, scores []Score) error 
 			scores[p.seq].Each[i-first] = nll[at+i-p.start-1]
 		}
 		at += p.end - p.start
-	}
-	return nil
-}
-
-// sharing returns the pieces in an order in which neighbours share beginnings, if at least
-// half of all tokens need not be computed then and a cache for the longest fits; else nil. Only
-// whole sequences count.
-func (e *Engine) sharing(pieces []piece, ids [][]int32) []piece {
-	order := slices.Clone(pieces)
-	slices.SortFunc(order, func(a, b piece) int { return slices.Compare(ids[a.seq], ids[b.seq]) })
-	all, shared := 0, 0
-	for i, p := range order {
-		if p.start > 0 || p.end < len(ids[p.seq]) || 4*int64(e.model.Config.CacheFloats(1, p.end)) > e.opts.CacheBytes {
-			return nil
-		}
-		all += p.end
-		if i > 0 {
-			shared += min(commonPrefix(ids[order[i-1].seq], ids[p.seq]), p.from-1)
-		}
-	}
-	if 2*shared < all {
-		return nil
-	}
-	return order
-}
-
-// scoreShared scores whole sequences one after another over a cache that keeps the beginning
-// that each shares with the one before it.
-func (e *Engine) scoreShared(ctx context.Context, order []piece, ids [][]int32, scores []Score) error {
-	capacity := 0
-	for _, p := range order {
-		capacity = max(capacity, p.end)
-	}
-	r, d := &e.reading, e.model.Config.HiddenSize
-	if err := r.prepare(e.model, 1, capacity, e.opts.CacheBytes); err != nil {
-		return err
-	}
-	for _, p := range order {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		text := ids[p.seq]
-		n := min(commonPrefix(r.known[0], text), p.from-1)
-		r.hold(0, 0, n, text)
-		for n < p.end-1 { // the last token predicts nothing
-			next := min(n+e.opts.BatchTokens, p.end-1)
-			h, err := e.model.Extend(r.cache, []model.Span{{Slot: 0, IDs: text[n:next]}})
-			if err != nil {
-				return err
-			}
-			r.known[0] = append(r.known[0], text[n:next]...)
-			if first := max(n, p.from-1); first < next {
-				each := scores[p.seq].Each[first+1-p.from : next+1-p.from]
-				if err := e.model.NLL(each, h[(first-n)*d:], text[first+1:next+1]); err != nil {
-					return err
-				}
-			}
-			n = next
-		}
-	}
-	return nil
-}
-
-// NextLogProbs returns, for each prompt, the log-probability in nats of each of its
-// candidates as the next token. Prompts with common beginnings are computed together.
-func (e *Engine) NextLogProbs(ctx context.Context, prompts, candidates [][]int32) ([][]float64, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(prompts) != len(candidates) {
-		return nil, fmt.Errorf("%d prompts, %d lists of candidates", len(prompts), len(candidates))
-	}
-	capacity, order := 0, make([]int, len(prompts))
-	for i, p := range prompts {
-		order[i], capacity = i, max(capacity, len(p))
-		if len(p) == 0 || len(p) > e.Context() {
-			return nil, fmt.Errorf("prompt %d: %d tokens, want 1 to %d (the model's context)", i+1, len(p), e.Context())
-		}
-		if err := e.checkIDs(slices.Concat(p, candidates[i])); err != nil {
-			return nil, fmt.Errorf("prompt %d: %w", i+1, err)
-		}
-	}
-	if len(prompts) == 0 {
-		return nil, nil
-	}
-	if err := e.reading.prepare(e.model, 1, capacity, e.opts.CacheBytes); err != nil {
-		return nil, err
-	}
-	// In order of their ids, neighbours have the longest beginnings in common.
-	slices.SortFunc(order, func(a, b int) int { return slices.Compare(prompts[a], prompts[b]) })
-	out := make([][]float64, len(prompts))
-	logits := make([]float32, e.model.Config.VocabSize)
-	for _, i := range order {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := e.read(prompts[i], logits); err != nil {
-			return nil, err
-		}
-		for _, id := range candidates[i] {
-			out[i] = append(out[i], logProb(logits, id))
-		}
-	}
-	return out, nil
-}
-
-// read makes the reading slot hold ids and fills the logits of the next token.
-func (e *Engine) read(ids []int32, logits []float32) error {
-	r := &e.reading
-	n := min(commonPrefix(r.known[0], ids), len(ids)-1)
-	r.hold(0, 0, n, ids)
-	d := e.model.Config.HiddenSize
-	for n < len(ids) {
-		next := min(n+e.opts.BatchTokens, len(ids))
-		h, err := e.model.Extend(r.cache, []model.Span{{Slot: 0, IDs: ids[n:next]}})
-		if err != nil {
-			return err
-		}
-		r.known[0] = append(r.known[0], ids[n:next]...)
-		if n = next; n == len(ids) {
-			e.model.Logits(logits, h[len(h)-d:])
-		}
 	}
 	return nil
 }

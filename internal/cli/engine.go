@@ -100,7 +100,7 @@ func (e *engine) Logits(ctx context.Context, dir string, ids []int32) ([]float32
 	for i := range all {
 		all[i] = int32(i)
 	}
-	rows, err := m.NextLogProbs(ctx, [][]int32{ids}, [][]int32{all})
+	rows, err := m.NextLogProbs(ctx, [][]int32{ids}, [][]int32{all}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -228,7 +228,7 @@ func (a *app) evalServer(ctx context.Context, o *evalFlags) (eval.Model, error) 
 	can := server.Capabilities()
 	a.notef("%s: model %s, context %d; text: %t, chat: %t, log-probabilities of prompts: %t, likeliest tokens: %d, counts tokens: %t",
 		server.Address(), can.Model, can.Context, can.Completions, can.Chat, can.PromptLogProbs, can.Top, can.Tokenize != "")
-	return eval.NewRemote(ctx, server, eval.RemoteOptions{Tokenizer: tok, NoChatTemplate: o.noTemplate, System: o.system, Concurrency: o.concurrency, Warn: a.notef})
+	return eval.NewRemote(ctx, server, eval.RemoteOptions{Tokenizer: tok, NoChatTemplate: o.noTemplate, System: o.system, Warn: a.notef})
 }
 
 // printResult prints a table of the tasks, the groups and the total.
