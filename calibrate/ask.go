@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"lep/chat"
 	"lep/checkpoint"
@@ -36,6 +37,8 @@ type talk struct {
 // a time, and loses at most those under way when it stops.
 type asker interface {
 	ask(ctx context.Context, indices []int, done func(...talk) error) error
+	// together is how many conversations, by their indices, are asked as one batch.
+	together() int
 	about() Asked
 	close()
 }
@@ -86,8 +89,10 @@ func open(o *Options, p *prompts) (*native, error) {
 	if id, ok := tok.ID(tok.Config().EOS); ok {
 		n.stop = []int32{id}
 	}
-	n.engine, err = infer.Open(dir, o.Engine)
-	return n, err
+	if n.engine, err = infer.Open(dir, o.Engine); err != nil {
+		return nil, err
+	}
+	return n, nil
 }
 
 // tokenizerOf finds out before the weights are loaded that a model is none to talk to.
@@ -102,23 +107,22 @@ func tokenizerOf(dir, name string) (*tokenizer.Tokenizer, error) {
 	return tok, nil
 }
 
-func (n *native) about() Asked { return n.asked }
-func (n *native) close()       { n.engine.Close() }
+func (n *native) about() Asked  { return n.asked }
+func (n *native) close()        { n.engine.Close() }
+func (n *native) together() int { return n.opts.BatchSize }
 
 // ask answers batch by batch. Each batch forgets the one before, so that an answer depends on its
 // batch alone, however often the run was stopped.
 func (n *native) ask(ctx context.Context, indices []int, done func(...talk) error) error {
-	for len(indices) > 0 {
-		batch := min(len(indices), n.opts.BatchSize-indices[0]%n.opts.BatchSize)
+	for batch := range slices.Chunk(indices, n.opts.BatchSize) {
 		n.engine.Forget()
-		talks, err := n.batch(ctx, indices[:batch])
+		talks, err := n.batch(ctx, batch)
 		if err != nil {
 			return err
 		}
 		if err := done(talks...); err != nil {
 			return err
 		}
-		indices = indices[batch:]
 	}
 	return nil
 }
@@ -159,8 +163,12 @@ func (n *native) batch(ctx context.Context, indices []int) ([]talk, error) {
 	}
 }
 
+// today is the date for templates that write one, the default of Llama 3.1's: an answer must not
+// depend on the day.
+var today = time.Date(2024, time.July, 26, 0, 0, 0, 0, time.UTC)
+
 func (n *native) request(q *prompt, t *talk, turn int) (infer.Request, error) {
-	text, err := n.template.Render(chat.Options{Messages: q.messages(t.Answers), AddGenerationPrompt: true, Special: n.special})
+	text, err := n.template.Render(chat.Options{Messages: q.messages(t.Answers), AddGenerationPrompt: true, Special: n.special, Now: today})
 	if err != nil {
 		return infer.Request{}, fmt.Errorf("chat template: %w", err)
 	}
@@ -185,7 +193,7 @@ type remote struct {
 }
 
 func dial(ctx context.Context, o *Options, p *prompts) (*remote, error) {
-	server, err := infer.Dial(ctx, infer.RemoteOptions{URL: o.API, Key: o.Key, Model: o.Model, Concurrency: o.Concurrency, Timeout: o.Timeout})
+	server, err := infer.Dial(ctx, infer.RemoteOptions{URL: o.API, Key: o.Key, Model: o.Model, Concurrency: o.Concurrency, Timeout: o.Timeout, FirstWait: o.firstWait})
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +209,8 @@ func dial(ctx context.Context, o *Options, p *prompts) (*remote, error) {
 func (r *remote) about() Asked {
 	return Asked{Model: r.server.Capabilities().Model, API: r.server.Address()}
 }
-func (r *remote) close() {}
+func (r *remote) close()        {}
+func (r *remote) together() int { return 1 }
 
 // refusalsInRow is how many prompts a server may refuse one after another before the fault is taken
 // for the request's and not the prompts'.
@@ -228,22 +237,21 @@ func (r *remote) ask(ctx context.Context, indices []int, done func(...talk) erro
 		close(results)
 	}()
 	refused := 0
-	var err error
 	for t := range results {
 		if refused++; t.Unasked == "" {
 			refused = 0
 		}
-		if err != nil {
-			continue
-		}
-		if err = done(t); err == nil && refused >= refusalsInRow {
-			err = fmt.Errorf("%s: %d prompts refused one after another: %s", r.server.Address(), refused, t.Finish)
+		err := done(t)
+		if err == nil && refused >= refusalsInRow {
+			err = fmt.Errorf("%s: %d prompts refused one after another, the last: %s", r.server.Address(), refused, t.Finish)
 		}
 		if err != nil {
 			cancel()
+			<-failed
+			return err
 		}
 	}
-	return errors.Join(err, <-failed)
+	return <-failed
 }
 
 func (r *remote) one(ctx context.Context, index int) (talk, error) {
@@ -266,4 +274,3 @@ func (r *remote) one(ctx context.Context, index int) (talk, error) {
 	}
 	return t, nil
 }
-

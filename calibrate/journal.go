@@ -150,16 +150,30 @@ func (j *journal) append(v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	n, err := j.f.WriteAt(b.Bytes(), j.end)
-	if err != nil {
-		return hint.Wrap(err, "the answers so far are kept: the same command goes on from there")
+	if _, err := j.f.WriteAt(b.Bytes(), j.end); err != nil {
+		return err
 	}
-	j.end += int64(n)
+	j.end += int64(b.Len())
 	return nil
 }
 
-// has reports that a conversation is saved.
-func (j *journal) has(index int) bool { _, ok := j.at[index]; return ok }
+// open lists the conversations below n that are to be asked: whole batches of together, where one
+// of a batch is missing.
+func (j *journal) open(n, together int) []int {
+	var list []int
+	for from := 0; from < n; from += together {
+		batch := make([]int, 0, together)
+		missing := false
+		for i := from; i < min(from+together, n); i++ {
+			_, saved := j.at[i]
+			batch, missing = append(batch, i), missing || !saved
+		}
+		if missing {
+			list = append(list, batch...)
+		}
+	}
+	return list
+}
 
 // get reads a conversation back.
 func (j *journal) get(index int) (talk, error) {

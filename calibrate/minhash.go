@@ -65,8 +65,9 @@ func (n *nearDuplicates) add(index int, text string) (twin int, similarity float
 func sign(words []string) signature {
 	const n = 3
 	var s signature
-	for i := range s {
-		s[i] = math.MaxUint32
+	var multipliers [hashes]uint64
+	for k := range s {
+		s[k], multipliers[k] = math.MaxUint32, multiplier(k)
 	}
 	for i := range max(1, len(words)-n+1) {
 		h := fnv.New64a()
@@ -75,9 +76,10 @@ func sign(words []string) signature {
 			h.Write([]byte{0})
 		}
 		x := h.Sum64()
-		for k := range s {
+		x ^= x >> 32
+		for k, m := range multipliers {
 			// Odd multipliers permute 64-bit numbers; the upper half is well mixed.
-			y := (x ^ x>>32) * multiplier(k)
+			y := x * m
 			s[k] = min(s[k], uint32((y^y>>29)*0xbf58476d1ce4e5b9>>32))
 		}
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Key      string         `yaml:"-" json:"-"` // bearer token of the server
 	Force    bool           `yaml:"-" json:"-"` // replace Out and begin anew
 	Progress func(Progress) `yaml:"-" json:"-"` // called as answers come, from one goroutine at a time
+
+	firstWait time.Duration // before a request is tried again; 0 for infer's own
 }
 
 // Filters say which conversations are kept. One is judged by the first of its answers that fails.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -60,13 +61,12 @@ func readPrompts(ctx context.Context, o *Options) (*prompts, error) {
 		if err != nil {
 			return nil, err
 		}
-		key := sha256.Sum256([]byte(strings.Join(strings.Fields(string(text)), " ")))
-		short := [16]byte(key[:16])
-		if seen[short] {
+		if key := q.key(); seen[key] {
 			p.duplicates++
 			continue
+		} else {
+			seen[key] = true
 		}
-		seen[short] = true
 		p.list = append(p.list, q)
 		h.Write(text)
 		if len(p.list) == o.Limit {
@@ -79,6 +79,15 @@ func readPrompts(ctx context.Context, o *Options) (*prompts, error) {
 	}
 	p.digest = fmt.Sprintf("%x", h.Sum(nil))
 	return p, nil
+}
+
+// key is the same for prompts of the same words.
+func (q *prompt) key() [16]byte {
+	h := sha256.New()
+	for _, text := range append([]string{q.system}, q.users...) {
+		io.WriteString(h, strings.Join(strings.Fields(text), " ")+"\x00")
+	}
+	return [16]byte(h.Sum(nil))
 }
 
 func readPrompt(doc corpus.Doc, o *Options) (prompt, error) {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -102,12 +101,7 @@ func (o *Options) sampling() sampling {
 
 // askAll asks what the journal does not hold.
 func (r *Result) askAll(ctx context.Context, o *Options, a asker, j *journal) error {
-	var open []int
-	for i := range r.Conversations {
-		if !j.has(i) {
-			open = append(open, i)
-		}
-	}
+	open := j.open(r.Conversations, a.together())
 	r.Resumed = r.Conversations - len(open)
 	progress := Progress{Done: r.Resumed, Total: r.Conversations, Resumed: r.Resumed}
 	show := func() {
@@ -125,10 +119,14 @@ func (r *Result) askAll(ctx context.Context, o *Options, a asker, j *journal) er
 		show()
 		return err
 	})
-	if err != nil && hint.Of(err) == "" || errors.Is(err, context.Canceled) {
-		err = hint.Wrap(err, fmt.Sprintf("%d of %d conversations are kept: the same command goes on from there", progress.Done, progress.Total))
+	if err == nil {
+		return nil
 	}
-	return err
+	advice := fmt.Sprintf("%d of %d conversations are kept: the same command goes on from there", progress.Done, progress.Total)
+	if first := hint.Of(err); first != "" {
+		advice = first + " " + advice
+	}
+	return hint.Wrap(err, advice)
 }
 
 // line is a line of the output.
