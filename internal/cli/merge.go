@@ -1,21 +1,11 @@
 package cli
 
 import (
-	"os"
-	"path/filepath"
-
 	"github.com/spf13/cobra"
 
 	"lep/checkpoint"
 	"lep/train"
 )
-
-type mergeResult struct {
-	Out     string   `json:"out"`
-	Changed []string `json:"changed"` // tensors
-	Copied  int      `json:"copied"`  // tensors, byte for byte
-	Bytes   int64    `json:"bytes"`
-}
 
 func (a *app) mergeCmd() *cobra.Command {
 	opts := checkpoint.DefaultMergeOptions()
@@ -32,7 +22,7 @@ is refused, unless --tying says what shall become of it.`,
 			if err := opts.Validate(); err != nil {
 				return usageError{err}
 			}
-			r, err := a.merge(cmd, base, adapter, out, opts)
+			r, err := train.Merge(cmd.Context(), base, adapter, out, opts, a.force)
 			if err != nil {
 				return err
 			}
@@ -55,60 +45,4 @@ is refused, unless --tying says what shall become of it.`,
 		cobra.CheckErr(cmd.MarkFlagRequired(name))
 	}
 	return cmd
-}
-
-func (a *app) merge(cmd *cobra.Command, base, adapter, out string, opts checkpoint.MergeOptions) (*mergeResult, error) {
-	m, err := checkpoint.Open(base)
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	ad, err := checkpoint.OpenAdapter(adapter)
-	if err != nil {
-		return nil, err
-	}
-	defer ad.Close()
-	merged, err := checkpoint.Merge(m, ad, opts)
-	if err != nil {
-		return nil, err
-	}
-	r := &mergeResult{Out: out}
-	return r, a.writeDir(out, func(dir string) error {
-		w := checkpoint.NewWriter(dir, checkpoint.DefaultWriterOptions())
-		for _, name := range merged.Names() {
-			if merged.Changes(name) {
-				r.Changed = append(r.Changed, name)
-			} else {
-				r.Copied++
-			}
-			if err := merged.Add(w, name); err != nil {
-				return err
-			}
-		}
-		written, err := w.Write(cmd.Context())
-		if err != nil {
-			return err
-		}
-		r.Bytes = written.TotalSize
-		if err := train.CopyModelFiles(m.Dir(), dir); err != nil {
-			return err
-		}
-		config := merged.Config().Clone()
-		if err := checkpoint.WriteBothSpellings(config); err != nil {
-			return err
-		}
-		text, err := config.Indent()
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, checkpoint.ConfigFile), text, 0o644); err != nil {
-			return err
-		}
-		done, err := checkpoint.Open(dir)
-		if err != nil {
-			return err
-		}
-		defer done.Close()
-		return done.CheckFinite(cmd.Context(), r.Changed...)
-	})
 }
