@@ -215,7 +215,7 @@ func (t *rowTask) part(_, i int) {
 					raw := t.a.raw[(n*heads+j)*hd : (n*heads+j+1)*hd]
 					copy(raw, x)
 					at := n*heads + j
-					rmsNorm(x, t.a.headRstd[at:at+1], raw, w.data, 0, cfg.RMSNormEps)
+					rmsNorm(x, t.a.headRstd[at:at+1], raw, w.data, t.m.normPlus, cfg.RMSNormEps)
 				}
 				rotate(x, cos, sin)
 				continue
@@ -228,7 +228,7 @@ func (t *rowTask) part(_, i int) {
 				if trained {
 					grad = t.partial[i*2*hd+dw : i*2*hd+dw+hd]
 				}
-				rmsNormBackward(dx, grad, dx, t.a.raw[at*hd:(at+1)*hd], t.a.headRstd[at:at+1], w.data, 0, true)
+				rmsNormBackward(dx, grad, dx, t.a.raw[at*hd:(at+1)*hd], t.a.headRstd[at:at+1], w.data, t.m.normPlus, true)
 			}
 		}
 	}
@@ -237,14 +237,14 @@ func (t *rowTask) part(_, i int) {
 // positionHeads applies q_norm, k_norm and RoPE to the queries and keys in a.qkv.
 func (m *Model) positionHeads(ly *layer, a *layerActs, s *sequences) {
 	t := &m.tasks.row
-	*t = rowTask{m: m, ly: ly, a: a, table: s.table, pos: s.pos, n: s.n, ld: m.qkvWidth(), parallel: rowsPerPart(m.qkvWidth())}
+	*t = rowTask{m: m, ly: ly, a: a, table: m.tableOf(ly, s), pos: s.pos, n: s.n, ld: m.qkvWidth(), parallel: rowsPerPart(m.qkvWidth())}
 	m.workers.run(parts(s.n, t.parallel), t)
 }
 
 // positionHeadsBackward turns the gradients of queries and keys in dqkv back.
 func (m *Model) positionHeadsBackward(ly *layer, a *layerActs, s *sequences, dqkv []float32) {
 	t := &m.tasks.row
-	*t = rowTask{m: m, ly: ly, a: a, table: s.table, pos: s.pos, n: s.n, ld: m.qkvWidth(), parallel: rowsPerPart(m.qkvWidth()),
+	*t = rowTask{m: m, ly: ly, a: a, table: m.tableOf(ly, s), pos: s.pos, n: s.n, ld: m.qkvWidth(), parallel: rowsPerPart(m.qkvWidth()),
 		dqkv: dqkv, partial: m.work.partial}
 	p := parts(s.n, t.parallel)
 	m.workers.run(p, t)

@@ -70,7 +70,7 @@ func (m *Model) prepare(b *Batch) (scored int, err error) {
 			scored++
 		}
 	}
-	s.table = m.rope(int(longest) + 1)
+	m.setPositions(s, int(longest)+1)
 	return scored, nil
 }
 

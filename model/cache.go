@@ -114,7 +114,7 @@ func (m *Model) Extend(c *Cache, spans []Span) ([]float32, error) {
 		}
 	}
 	s.n, s.t = len(w.ids), 0
-	s.table = m.rope(longest)
+	m.setPositions(s, longest)
 	m.reserve(s.n, 0, false)
 	m.embedTokens(w.inputs[0], w.ids)
 	for l := range m.layers {

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,8 +27,10 @@ type Config struct {
 	HiddenAct             string       `json:"hidden_act"`
 	HiddenActivation      string       `json:"hidden_activation"` // Gemma's name for it
 	RopeTheta             float64      `json:"rope_theta"`
-	RopeScaling           *RopeScaling `json:"rope_scaling"`    // older files; nil = default
-	RopeParameters        *RopeScaling `json:"rope_parameters"` // newer files; wins
+	RopeLocalBaseFreq     float64      `json:"rope_local_base_freq"` // Gemma 3: rope_theta of layers with a window
+	RopeScaling           *RopeScaling `json:"rope_scaling"`         // older files; nil = default
+	RopeParameters        *RopeScaling `json:"rope_parameters"`      // newer files; wins
+	RopeLocal             *RopeScaling `json:"-"`                    // Gemma 3: that of layers with a window
 	PartialRotaryFactor   float64      `json:"partial_rotary_factor"`
 	TieWordEmbeddings     bool         `json:"tie_word_embeddings"`
 	AttentionBias         bool         `json:"attention_bias"` // bias on q, k, v and o
@@ -36,7 +39,9 @@ type Config struct {
 	UseSlidingWindow      bool         `json:"use_sliding_window"`
 	MaxWindowLayers       int          `json:"max_window_layers"`
 	LayerTypes            []string     `json:"layer_types"`
-	QueryPreAttnScalar    float64      `json:"query_pre_attn_scalar"`   // Gemma 2: scores / sqrt of this
+	SlidingWindowPattern  int          `json:"sliding_window_pattern"` // Gemma 3: one layer in so many sees all
+	Bidirectional         bool         `json:"use_bidirectional_attention"`
+	QueryPreAttnScalar    float64      `json:"query_pre_attn_scalar"`   // Gemma: scores / sqrt of this
 	AttnLogitSoftcapping  float64      `json:"attn_logit_softcapping"`  // Gemma 2; 0 = none
 	FinalLogitSoftcapping float64      `json:"final_logit_softcapping"` // Gemma 2; 0 = none
 	BOSTokenID            TokenIDs     `json:"bos_token_id"`
@@ -79,10 +84,11 @@ type family struct {
 type windowRule uint8
 
 const (
-	windowNever windowRule = iota // sliding_window means nothing
-	windowAll                     // every layer slides
-	windowFlag                    // use_sliding_window, from max_window_layers on
-	windowEven                    // layers 0, 2, 4 … slide
+	windowNever   windowRule = iota // sliding_window means nothing
+	windowAll                       // every layer slides
+	windowFlag                      // use_sliding_window, from max_window_layers on
+	windowEven                      // layers 0, 2, 4 … slide
+	windowPattern                   // all but every sliding_window_pattern-th slide
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -107,6 +113,11 @@ var families = map[string]family{
 		return Config{RMSNormEps: 1e-6, RopeTheta: 10000,
 			MaxPositionEmbeddings: 8192, NumKeyValueHeads: 4, HeadDim: 256, SlidingWindow: ptr(4096), TieWordEmbeddings: true,
 			HiddenActivation: "gelu_pytorch_tanh", QueryPreAttnScalar: 256, AttnLogitSoftcapping: 50, FinalLogitSoftcapping: 30}
+	}},
+	"gemma3_text": {gemma: true, qkNorm: true, biasKeys: true, window: windowPattern, defaults: func() Config {
+		return Config{VocabSize: 262208, HiddenSize: 2304, IntermediateSize: 9216, NumHiddenLayers: 26, NumAttentionHeads: 8, NumKeyValueHeads: 4,
+			HeadDim: 256, RMSNormEps: 1e-6, RopeTheta: 1e6, RopeLocalBaseFreq: 10000, MaxPositionEmbeddings: 131072, SlidingWindow: ptr(4096),
+			SlidingWindowPattern: 6, TieWordEmbeddings: true, HiddenActivation: "gelu_pytorch_tanh", QueryPreAttnScalar: 256}
 	}},
 }
 
@@ -164,6 +175,12 @@ func (c *Config) fill() {
 	if !c.family.biasKeys {
 		c.AttentionBias, c.MLPBias = false, false
 	}
+	if r := c.RopeParameters; r != nil && (r.Full != nil || r.Sliding != nil) { // Gemma 3: one for each kind of layer
+		if r.Sliding != nil && r.Sliding.RopeTheta != 0 {
+			c.RopeLocalBaseFreq = r.Sliding.RopeTheta
+		}
+		c.RopeLocal, c.RopeParameters = r.Sliding, r.Full
+	}
 	if r := c.RopeParameters; r != nil {
 		c.RopeScaling = r
 		if r.RopeTheta != 0 {
@@ -219,6 +236,9 @@ func (c *Config) Validate() error {
 	if _, err := parseActivation(c.HiddenAct); err != nil {
 		return err
 	}
+	if c.Bidirectional {
+		return errors.New("use_bidirectional_attention is true, want false (the native engine sees only backwards)")
+	}
 	if c.SlidingWindow != nil && *c.SlidingWindow < 1 {
 		return fmt.Errorf("sliding_window is %d, want null or at least 1", *c.SlidingWindow)
 	}
@@ -232,6 +252,9 @@ func (c *Config) Validate() error {
 		case t == "sliding_attention" && c.SlidingWindow == nil:
 			return fmt.Errorf("layer_types[%d] is %q, but sliding_window is null", i, t)
 		}
+	}
+	if _, err := c.localFrequencies(); err != nil {
+		return err
 	}
 	_, _, err := c.inverseFrequencies(0)
 	return err
@@ -252,6 +275,8 @@ func (c *Config) Window(layer int) int {
 		slides = c.UseSlidingWindow && layer >= c.MaxWindowLayers
 	case c.family.window == windowEven:
 		slides = layer%2 == 0
+	case c.family.window == windowPattern && c.SlidingWindowPattern > 0:
+		slides = (layer+1)%c.SlidingWindowPattern != 0
 	}
 	if !slides {
 		return 0

@@ -95,6 +95,8 @@ type Model struct {
 	invFreq       []float32
 	ropeAttention float64
 	table         ropeTable
+	localFreq     []float32 // Gemma 3: of layers with a window
+	localTable    ropeTable
 	stretched     ropeTable
 	stretchedLen  int
 
@@ -142,6 +144,9 @@ func New(cfg *Config, src Source, opts Options) (*Model, error) {
 		return nil, err
 	}
 	if m.invFreq, m.ropeAttention, err = cfg.inverseFrequencies(0); err != nil {
+		return nil, err
+	}
+	if m.localFreq, err = cfg.localFrequencies(); err != nil {
 		return nil, err
 	}
 	m.workers = newWorkers(threads)

@@ -94,6 +94,7 @@ func TestCentralDifferences(t *testing.T) {
 		{"qwen2", "qwen2", Options{Trainable: TrainAll}, nil},
 		{"qwen3", "qwen3", Options{Trainable: TrainAll, Recompute: true}, nil},
 		{"gemma2", "gemma2", Options{Trainable: TrainAll}, nil},
+		{"gemma3", "gemma3_text", Options{Trainable: TrainAll}, nil},
 		{"gemma2 recomputed", "gemma2", Options{Trainable: TrainAll, Recompute: true}, nil},
 		{"lora", "llama", Options{LoRA: allLoRA(2)}, nil},
 		{"lora and all", "qwen2", Options{LoRA: allLoRA(2), Trainable: TrainAll}, nil},
@@ -275,7 +276,7 @@ func TestConfigErrors(t *testing.T) {
 		keys map[string]any
 		want string
 	}{
-		{"architecture", map[string]any{"model_type": "gpt2"}, `config.json: model_type "gpt2" (architectures ["LlamaForCausalLM"]) is not one that the native engine runs (known: gemma2, llama, mistral, qwen2, qwen3)`},
+		{"architecture", map[string]any{"model_type": "gpt2"}, `config.json: model_type "gpt2" (architectures ["LlamaForCausalLM"]) is not one that the native engine runs (known: gemma2, gemma3_text, llama, mistral, qwen2, qwen3)`},
 		{"rope type", map[string]any{"rope_scaling": map[string]any{"rope_type": "longrope", "factor": 2}}, `config.json: rope_scaling of type "longrope" is not known (known: default, linear, dynamic, yarn, llama3)`},
 		{"rope factor", map[string]any{"rope_scaling": map[string]any{"rope_type": "linear"}}, `config.json: rope_scaling of type "linear": factor is 0, want at least 1`},
 		{"llama3 bands", map[string]any{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 2}}, "want all positive and high above low"},

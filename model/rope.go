@@ -24,6 +24,9 @@ type RopeScaling struct {
 	MScale          float64  `json:"mscale"`
 	MScaleAllDim    float64  `json:"mscale_all_dim"`
 	Truncate        *bool    `json:"truncate"`
+
+	Full    *RopeScaling `json:"full_attention"`    // Gemma 3's rope_parameters: one for each kind
+	Sliding *RopeScaling `json:"sliding_attention"` // of layer
 }
 
 // Kind returns the type of scaling under its newest name; nil is "default".
@@ -171,6 +174,49 @@ func (t *ropeTable) extend(n int, inv []float32, attention float64) {
 	}
 }
 
+// reach extends the table to n positions, in steps so that a generation does not extend it at each
+// token, but not beyond most where n is not.
+func (t *ropeTable) reach(n, most int, inv []float32, attention float64) {
+	if have := len(t.cos) / len(inv); have < n {
+		t.extend(min(max(n, 2*have, 256), max(n, most)), inv, attention)
+	}
+}
+
+// localFrequencies returns the frequencies of the layers with a window where they differ from those of
+// the others (Gemma 3), else nil.
+func (c *Config) localFrequencies() ([]float32, error) {
+	if c.RopeLocalBaseFreq == 0 {
+		return nil, nil
+	}
+	if kind := c.RopeLocal.Kind(); kind != "default" {
+		return nil, fmt.Errorf("rope_parameters of sliding_attention: type %q, want default", kind)
+	}
+	if !(c.RopeLocalBaseFreq > 1) || math.IsInf(c.RopeLocalBaseFreq, 0) {
+		return nil, fmt.Errorf("rope_local_base_freq is %g, want a number above 1", c.RopeLocalBaseFreq)
+	}
+	var inv []float32
+	for _, f := range c.frequencies(c.RopeLocalBaseFreq) {
+		inv = append(inv, float32(f))
+	}
+	return inv, nil
+}
+
+// setPositions gives s tables of at least n positions.
+func (m *Model) setPositions(s *sequences, n int) {
+	s.table = m.rope(n)
+	if m.localFreq != nil {
+		m.localTable.reach(n, m.Config.MaxPositionEmbeddings, m.localFreq, 1)
+	}
+}
+
+// tableOf returns the table that a layer turns its heads by.
+func (m *Model) tableOf(ly *layer, s *sequences) *ropeTable {
+	if m.localFreq != nil && ly.window > 0 {
+		return &m.localTable
+	}
+	return s.table
+}
+
 // rope returns a table of at least n positions for sequences of that length. Only a
 // "dynamic" table beyond the trained length is computed anew for each length.
 func (m *Model) rope(n int) *ropeTable {
@@ -182,10 +228,7 @@ func (m *Model) rope(n int) *ropeTable {
 		}
 		return &m.stretched
 	}
-	if have := len(m.table.cos) / (m.Config.HeadDim / 2); have < n {
-		// Grow in steps, so that a generation does not grow it at each token.
-		m.table.extend(min(max(n, 2*have, 256), max(n, m.Config.MaxPositionEmbeddings)), m.invFreq, m.ropeAttention)
-	}
+	m.table.reach(n, m.Config.MaxPositionEmbeddings, m.invFreq, m.ropeAttention)
 	return &m.table
 }
 

@@ -19,7 +19,7 @@ type Tiny struct {
 }
 
 // New makes a model of 2 layers and hidden size 32 with random weights. modelType is
-// llama, mistral, qwen2, qwen3 or gemma2; keys replace keys of config.json ("vocab_size": 64).
+// llama, mistral, qwen2, qwen3, gemma2 or gemma3_text; keys replace keys of config.json ("vocab_size": 64).
 // The weights depend on the seed, the names and the shapes only.
 func New(t testing.TB, modelType string, seed uint64, dtype tensor.DType, keys map[string]any) Tiny {
 	t.Helper()
@@ -64,7 +64,7 @@ func encode(t testing.TB, config map[string]any) []byte {
 func settings(modelType string, keys map[string]any) map[string]any {
 	config := map[string]any{
 		"architectures": []string{map[string]string{"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM",
-			"qwen3": "Qwen3ForCausalLM", "gemma2": "Gemma2ForCausalLM"}[modelType]},
+			"qwen3": "Qwen3ForCausalLM", "gemma2": "Gemma2ForCausalLM", "gemma3_text": "Gemma3ForCausalLM"}[modelType]},
 		"model_type": modelType, "vocab_size": 48, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2,
 		"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 256,
 		"rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false, "attention_bias": false, "mlp_bias": false,
@@ -80,6 +80,12 @@ func settings(modelType string, keys map[string]any) map[string]any {
 		config["attn_logit_softcapping"], config["final_logit_softcapping"] = 2.5, 3.5
 		delete(config, "hidden_act")
 		config["hidden_activation"] = "gelu_pytorch_tanh"
+	}
+	if modelType == "gemma3_text" {
+		config["sliding_window"], config["sliding_window_pattern"], config["rope_local_base_freq"] = 6, 2, 100.0
+		config["query_pre_attn_scalar"], config["tie_word_embeddings"] = 16, true
+		config["rope_scaling"] = map[string]any{"rope_type": "linear", "factor": 4.0}
+		delete(config, "hidden_act")
 	}
 	maps.Copy(config, keys)
 	return config
@@ -107,7 +113,8 @@ func shapes(config map[string]any) []shape {
 	d, f, v := n("hidden_size"), n("intermediate_size"), n("vocab_size")
 	q, kv := n("num_attention_heads")*n("head_dim"), n("num_key_value_heads")*n("head_dim")
 	mean := float32(1)
-	if modelType == "gemma2" {
+	gemma := modelType == "gemma2" || modelType == "gemma3_text"
+	if gemma {
 		mean = 0
 	}
 	list := []shape{{name: "model.embed_tokens.weight", shape: []int{v, d}, deviation: 0.7}}
@@ -130,15 +137,15 @@ func shapes(config map[string]any) []shape {
 		linear("mlp.up_proj", f, d, mlp)
 		linear("mlp.down_proj", d, f, mlp)
 		norms := []string{"input_layernorm", "post_attention_layernorm"}
-		if modelType == "gemma2" {
+		if gemma {
 			norms = append(norms, "pre_feedforward_layernorm", "post_feedforward_layernorm")
 		}
 		for _, name := range norms {
 			list = append(list, shape{fmt.Sprintf("model.layers.%d.%s.weight", l, name), []int{d}, mean, 0.15})
 		}
-		if modelType == "qwen3" {
+		if modelType == "qwen3" || modelType == "gemma3_text" {
 			for _, name := range []string{"q_norm", "k_norm"} {
-				list = append(list, shape{fmt.Sprintf("model.layers.%d.self_attn.%s.weight", l, name), []int{n("head_dim")}, 1, 0.15})
+				list = append(list, shape{fmt.Sprintf("model.layers.%d.self_attn.%s.weight", l, name), []int{n("head_dim")}, mean, 0.15})
 			}
 		}
 	}
