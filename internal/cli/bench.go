@@ -37,7 +37,7 @@ texts and tokenizers. The subcommands measure one thing on inputs of your own. P
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.benchAll(cmd.Context()) },
 	}
-	cmd.AddCommand(a.benchEncodeCmd(), a.benchTrainCmd(), a.benchInputsCmd())
+	cmd.AddCommand(a.benchEncodeCmd(), a.benchTrainCmd(), a.benchInferCmd(), a.benchInputsCmd())
 	return cmd
 }
 
