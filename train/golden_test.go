@@ -93,7 +93,7 @@ func openForTraining(t *testing.T, dir string, o *Options) (*model.Model, *plan)
 		t.Fatal(err)
 	}
 	t.Cleanup(m.Close)
-	if err := p.startAdapter(m, o.Seed); err != nil {
+	if err := p.startAdapter(m.Trained(), o.Seed); err != nil {
 		t.Fatal(err)
 	}
 	return m, p

@@ -321,6 +321,6 @@ func (r *run) takeBest(res *Result) error {
 
 func (r *run) result(ended string) *Result {
 	seconds := r.before + time.Since(r.started).Seconds()
-	return &Result{Out: r.opts.Out, Steps: r.state.Step, Epochs: r.epoch(), Tokens: r.state.Tokens, Trained: r.trainer.opt.elements(),
+	return &Result{Out: r.opts.Out, Steps: r.state.Step, Epochs: r.epoch(), Tokens: r.state.Tokens, Trained: r.elements,
 		Before: r.state.Before, Seconds: seconds, TokensPerSecond: float64(r.state.Tokens) / seconds, Memory: r.memory, Resumed: r.resumed, Ended: ended}
 }

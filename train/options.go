@@ -86,6 +86,10 @@ type Options struct {
 	TensorBoard          bool    `yaml:"tensorboard" json:"tensorboard"`
 
 	OutputDType string `yaml:"output_dtype" json:"output_dtype"` // of the weights written; empty: as the model's
+
+	Backend Backend `yaml:"backend" json:"backend"`
+	Torch   Torch   `yaml:"torch" json:"torch"` // how the torch backend is started
+
 	// GradientCheckpointing keeps of each layer only its input: a third more arithmetic for a fraction of the memory.
 	GradientCheckpointing bool   `yaml:"gradient_checkpointing" json:"gradient_checkpointing"`
 	Memory                int64  `yaml:"memory" json:"memory"` // bytes that may be used; 0: what the system has free
@@ -156,6 +160,7 @@ func DefaultOptions() Options {
 		Optimizer: AdamW, LearningRate: 1e-4, LRSchedulerType: Cosine, WarmupRatio: 0.03, DecayRatio: 0.2, WeightDecay: 0.1,
 		AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8, MaxGradNorm: 1, Seed: 1,
 		MaxEvalTokens: 1 << 18, LoadBestModelAtEnd: true,
+		Backend: Native, Torch: Torch{NNodes: 1, Device: AnyDevice, Attention: "sdpa"},
 		LoggingSteps: 1, SaveMinutes: 30, SaveTotalLimit: 2, ResumeFromCheckpoint: "auto", BLAS: "auto",
 	}
 }
@@ -185,10 +190,11 @@ func (o *Options) checkNames() error {
 	_, opt := choice(string(o.Optimizer), AdamW, SGD)
 	_, sched := ParseScheduler(string(o.LRSchedulerType))
 	_, start := corpus.ParseBoundary(string(o.BlockStart))
+	_, backend := ParseBackend(string(o.Backend))
 	for _, c := range []struct {
 		key string
 		err error
-	}{{"task", task}, {"train", set}, {"optimizer", opt}, {"lr_scheduler_type", sched}, {"block_start", start}} {
+	}{{"task", task}, {"train", set}, {"optimizer", opt}, {"lr_scheduler_type", sched}, {"block_start", start}, {"backend", backend}} {
 		if c.err != nil {
 			return fmt.Errorf("%s: %w", c.key, c.err)
 		}
@@ -260,6 +266,11 @@ func (o *Options) checkSets() error {
 	}
 	if o.Train != LoRA && o.Adapter != "" {
 		return hint.Errorf("give train: lora, or merge the adapter first: lep merge", "adapter: train is %q", o.Train)
+	}
+	if o.Backend == PyTorch {
+		if err := o.Torch.validate(); err != nil {
+			return err
+		}
 	}
 	if o.FreezeRowsBelow > 0 && o.Train == NewRows {
 		return errors.New("freeze_rows_below: train: new_rows finds the rows itself")

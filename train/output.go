@@ -21,6 +21,22 @@ import (
 	"lep/tensor"
 )
 
+// trainedTensor is a trained parameter on its way into a file.
+type trainedTensor struct {
+	name  string
+	shape []int
+	data  func() []float32
+}
+
+// ownWeights are the parameters of a model in memory.
+func ownWeights(m *model.Model) []trainedTensor {
+	var out []trainedTensor
+	for _, p := range m.Trained() {
+		out = append(out, trainedTensor{p.Name, p.Shape, func() []float32 { return p.Data }})
+	}
+	return out
+}
+
 // writeModel writes the trained model into dir, a folder in the making: trained tensors
 // rounded to the dtype of the input (or output_dtype), all others copied byte for byte.
 func (r *run) writeModel(ctx context.Context, dir string) error {
@@ -39,9 +55,11 @@ func (r *run) writeModel(ctx context.Context, dir string) error {
 		}
 	}
 	w := checkpoint.NewWriter(dir, checkpoint.DefaultWriterOptions())
-	trained := map[string]model.Param{}
-	for _, p := range r.trainer.Model.Trained() {
-		trained[p.Name] = p
+	trained := map[string]trainedTensor{}
+	var names []string
+	for _, p := range r.trained() {
+		trained[p.name] = p
+		names = append(names, p.name)
 	}
 	_, embed := trained[model.EmbedTokens]
 	for _, name := range r.files.Names() {
@@ -59,7 +77,7 @@ func (r *run) writeModel(ctx context.Context, dir string) error {
 		p, ok := trained[name]
 		switch {
 		case ok:
-			err = w.Add(name, d, v.Shape, func(out io.Writer) error { return encodeFloats(out, p.Data, d) })
+			err = w.Add(name, d, v.Shape, func(out io.Writer) error { return encodeFloats(out, p.data(), d) })
 		case d != v.DType:
 			err = w.Add(name, d, v.Shape, func(out io.Writer) error { return r.convert(out, v, d) })
 		default:
@@ -81,7 +99,7 @@ func (r *run) writeModel(ctx context.Context, dir string) error {
 	if err := writeIndented(filepath.Join(dir, checkpoint.ConfigFile), config); err != nil {
 		return err
 	}
-	return checkModel(ctx, dir, paramNames(r.trainer.Model.Trained()))
+	return checkModel(ctx, dir, names)
 }
 
 // writeTemplate writes the chat template into a file of its own, where new readers look for
@@ -143,19 +161,20 @@ func (r *run) writeAdapter(ctx context.Context, dir string) error {
 	for i := range a.Modules {
 		byModule[a.Modules[i].Module] = &a.Modules[i]
 	}
-	for _, p := range r.trainer.Model.Trained() {
-		v := tensor.View{Name: p.Name, DType: tensor.F32, Shape: p.Shape, Data: make([]byte, 4*len(p.Data))}
-		tensor.Encode32(v.Data, p.Data, tensor.F32)
-		if i := nonFinite(p.Data); i >= 0 {
-			return fmt.Errorf("tensor %q is %v at element %d", p.Name, p.Data[i], i)
+	for _, p := range r.trained() {
+		x := p.data()
+		v := tensor.View{Name: p.name, DType: tensor.F32, Shape: p.shape, Data: make([]byte, 4*len(x))}
+		tensor.Encode32(v.Data, x, tensor.F32)
+		if i := nonFinite(x); i >= 0 {
+			return fmt.Errorf("tensor %q is %v at element %d", p.name, x[i], i)
 		}
-		if m, ok := strings.CutSuffix(p.Name, loraA); ok {
+		if m, ok := strings.CutSuffix(p.name, loraA); ok {
 			byModule[m].A = v
-		} else if m, ok := strings.CutSuffix(p.Name, loraB); ok {
+		} else if m, ok := strings.CutSuffix(p.name, loraB); ok {
 			byModule[m].B = v
 		} else {
 			a.Saved = append(a.Saved, v)
-			if p.Name == model.EmbedTokens && r.cfg.TieWordEmbeddings {
+			if p.name == model.EmbedTokens && r.cfg.TieWordEmbeddings {
 				v.Name = model.LMHead // PEFT keeps a copy for each end; they were trained as one
 				a.Saved = append(a.Saved, v)
 				a.Config.ModulesToSave = bothEnds(a.Config.ModulesToSave)

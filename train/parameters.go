@@ -171,10 +171,11 @@ func oldIDs(dir string) ([]*int32, error) {
 }
 
 // startAdapter fills the low-rank terms: from the adapter that is trained on, or A uniform
-// within 1/sqrt(in) and B zero, as PEFT does. A matrix depends on seed and name alone.
-func (p *plan) startAdapter(m *model.Model, seed uint64) error {
+// within 1/sqrt(in) and B zero, as PEFT does. A matrix depends on the seed and its place among the
+// trained parameters.
+func (p *plan) startAdapter(trained []model.Param, seed uint64) error {
 	if p.adapter == nil {
-		for i, q := range m.Trained() {
+		for i, q := range trained {
 			if !strings.HasSuffix(q.Name, loraA) {
 				continue
 			}
@@ -193,7 +194,7 @@ func (p *plan) startAdapter(m *model.Model, seed uint64) error {
 	for _, v := range p.adapter.Saved {
 		start[v.Name] = v
 	}
-	for _, q := range m.Trained() {
+	for _, q := range trained {
 		v, ok := start[q.Name]
 		if !ok && q.Name == model.EmbedTokens {
 			v, ok = start[model.LMHead]

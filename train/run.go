@@ -74,6 +74,7 @@ type run struct {
 	feed    feed
 	metrics *metrics
 	trainer *Trainer
+	trained func() []trainedTensor
 	state   state
 	resumed int
 
@@ -83,6 +84,7 @@ type run struct {
 	started   time.Time
 	before    float64 // seconds of training before a resume
 	flops     float64 // of a token
+	elements  int     // trained
 	closers   []func() error
 }
 
@@ -116,6 +118,9 @@ func openRun(ctx context.Context, o *Options) (*run, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if o.Backend != Native {
+		return nil, fmt.Errorf("backend: %q does not run here: see OpenJob", o.Backend)
+	}
 	r := newRun(o)
 	if err := r.open(ctx); err != nil {
 		r.close()
@@ -124,27 +129,33 @@ func openRun(ctx context.Context, o *Options) (*run, error) {
 	return r, nil
 }
 
-func (r *run) open(ctx context.Context) (err error) {
-	if err := r.openModel(); err != nil {
+func (r *run) open(ctx context.Context) error {
+	from, err := r.openFolder()
+	if err != nil {
 		return err
-	}
-	if err := r.lockFolder(); err != nil {
-		return err
-	}
-	if r.recipe, err = r.newRecipe(); err != nil {
-		return err
-	}
-	from, done, err := r.prepareFolder()
-	switch {
-	case err != nil:
-		return err
-	case done:
-		return errFinished
 	}
 	if err := r.openData(ctx); err != nil {
 		return err
 	}
 	return r.start(ctx, from)
+}
+
+// openFolder opens the model and the run folder, and returns the checkpoint to go on at, "" for none.
+func (r *run) openFolder() (from string, err error) {
+	if err := r.openModel(); err != nil {
+		return "", err
+	}
+	if err := r.lockFolder(); err != nil {
+		return "", err
+	}
+	if r.recipe, err = r.newRecipe(); err != nil {
+		return "", err
+	}
+	from, done, err := r.prepareFolder()
+	if done {
+		err = errFinished
+	}
+	return from, err
 }
 
 // close ends what was opened, the last first.
@@ -197,7 +208,9 @@ func (r *run) openModel() (err error) {
 	if r.plan.adapter != nil {
 		r.onClose(r.plan.adapter.Close)
 	}
-	r.memory, err = r.plan.estimate(r.opts, r.cfg)
+	if r.opts.Backend == Native {
+		r.memory, err = r.plan.estimate(r.opts, r.cfg)
+	}
 	return err
 }
 
@@ -344,18 +357,25 @@ func (r *run) openData(ctx context.Context) (err error) {
 	return err
 }
 
+// stand finds out where the run stands: at its beginning or at a checkpoint.
+func (r *run) stand(ctx context.Context, from string) error {
+	if from == "" {
+		return r.planSteps(ctx)
+	}
+	s, err := readState(from)
+	if err != nil {
+		return err
+	}
+	if err := sameRecipe(from, s.Recipe, r.recipe); err != nil {
+		return err
+	}
+	r.state, r.resumed, r.before = *s, s.Step, s.Seconds
+	return nil
+}
+
 // start loads the model and, from a checkpoint, all that a run knows.
 func (r *run) start(ctx context.Context, from string) (err error) {
-	if from != "" {
-		s, err := readState(from)
-		if err != nil {
-			return err
-		}
-		if err := sameRecipe(from, s.Recipe, r.recipe); err != nil {
-			return err
-		}
-		r.state, r.resumed, r.before = *s, s.Step, s.Seconds
-	} else if err := r.planSteps(ctx); err != nil {
+	if err := r.stand(ctx, from); err != nil {
 		return err
 	}
 	if r.blas, err = linalg.Open(r.opts.BLAS, r.opts.threads()); err != nil {
@@ -367,11 +387,13 @@ func (r *run) start(ctx context.Context, from string) (err error) {
 		return fmt.Errorf("%s: %w", r.files.Dir(), err)
 	}
 	r.onClose(func() error { m.Close(); return nil })
-	if err := r.plan.startAdapter(m, r.opts.Seed); err != nil {
+	r.trained = func() []trainedTensor { return ownWeights(m) }
+	if err := r.plan.startAdapter(m.Trained(), r.opts.Seed); err != nil {
 		return err
 	}
 	r.trainer = newTrainer(m, r.opts, r.state.Steps, r.plan.rows)
 	r.onClose(func() error { r.trainer.Close(); return nil })
+	r.elements, r.flops = r.trainer.opt.elements(), r.trainer.FLOPs(r.opts.SequenceLen)
 	var position *feedState
 	if from != "" {
 		if err := loadState(from, &r.state, r.trainer, true); err != nil {
@@ -383,11 +405,15 @@ func (r *run) start(ctx context.Context, from string) (err error) {
 		return err
 	}
 	r.onClose(func() error { r.feed.close(); return nil })
+	return r.openRecords()
+}
+
+// openRecords opens the metrics and writes down the settings.
+func (r *run) openRecords() (err error) {
 	if r.metrics, err = openMetrics(r.opts.Out, r.resumed, r.opts.TensorBoard); err != nil {
 		return err
 	}
 	r.onClose(r.metrics.close)
-	r.flops = r.trainer.FLOPs(r.opts.SequenceLen)
 	text, err := yaml.Marshal(r.opts)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -165,63 +164,3 @@ func (f *shardFeed) epochs() int {
 func (f *shardFeed) cutSamples() int { return 0 }
 
 func (f *shardFeed) close() { f.r.Close() }
-
-// WriteBlocks writes the rows of the run that opts describe to dir, an existing folder, as shards in
-// the order of its steps, so that another engine can do the same steps. It returns how many rows an
-// epoch has (0 unless the length of the run depends on it) and how many steps there are.
-func WriteBlocks(ctx context.Context, opts Options, dir string) (m *shard.Manifest, rowsPerEpoch, steps int, err error) {
-	if err := opts.Validate(); err != nil {
-		return nil, 0, 0, err
-	}
-	r := newRun(&opts)
-	defer r.close()
-	if err := r.openModel(); err != nil {
-		return nil, 0, 0, err
-	}
-	opts.EvalData = nil
-	if err := r.openData(ctx); err != nil {
-		return nil, 0, 0, err
-	}
-	if err := r.planSteps(ctx); err != nil {
-		return nil, 0, 0, err
-	}
-	f, err := openFeed(ctx, r.opts, r.enc, r.crew, r.log, nil)
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	defer f.close()
-	digest, err := tokenizerDigest(r.files.Dir())
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	w, err := shard.Create(dir, "shard", shard.Settings{BlockSize: opts.SequenceLen, VocabSize: r.cfg.VocabSize, TokenizerSHA256: digest,
-		HasLabels: true, HasDocuments: true, Order: shard.Stored})
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	defer w.Abort()
-	for step := range r.state.Steps {
-		for range r.rowsOf(step) {
-			b, err := f.next(ctx)
-			if err != nil {
-				return nil, 0, 0, err
-			}
-			if err := w.Add(b); err != nil {
-				return nil, 0, 0, err
-			}
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return nil, 0, 0, err
-	}
-	recipe, err := r.newRecipe()
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	source, err := json.Marshal(recipe)
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	m, err = shard.Finish(dir, source, w.Manifest())
-	return m, r.state.RowsPerEpoch, r.state.Steps, err
-}

@@ -173,26 +173,6 @@ func trainShort(t *testing.T, o Options) []float64 {
 	return losses
 }
 
-// TestWriteBlocks trains on a run's blocks as another engine would get them.
-func TestWriteBlocks(t *testing.T) {
-	path, _ := numbered(t, 60)
-	o := tokenizeOptions(t, path, "none")
-	want := trainShort(t, o)
-	dir := t.TempDir()
-	o.MaxSteps, o.PerDeviceBatchSize = 6, 2
-	m, _, steps, err := WriteBlocks(context.Background(), o, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if steps != 6 || m.Blocks != 12 {
-		t.Errorf("%d blocks for %d steps, want 12 for 6", m.Blocks, steps)
-	}
-	o.Data, o.SequenceLen = []string{dir}, 0
-	if got := trainShort(t, o); !slices.Equal(got, want) {
-		t.Errorf("losses from shards %v, from the texts %v", got, want)
-	}
-}
-
 func TestShardFeedResumes(t *testing.T) {
 	path, _ := numbered(t, 60)
 	dir := t.TempDir()

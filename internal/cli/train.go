@@ -14,6 +14,7 @@ import (
 
 	"lep/linalg"
 	"lep/train"
+	"lep/train/torch"
 )
 
 // trainingFlags are flags that do not set a field of train.Options directly.
@@ -37,13 +38,20 @@ folder of shards that lep tokenize made.
 
 The folder given by --out holds metrics.jsonl and checkpoints while the training runs and the model (or PEFT adapter) at its end. The
 same command again goes on at the newest checkpoint, or does nothing if the training is finished. Ctrl-C finishes the step and writes a checkpoint;
-touch OUT/save writes one and goes on; touch OUT/stop ends with the weights there are.`,
+touch OUT/save writes one and goes on; touch OUT/stop ends with the weights there are.
+
+--backend torch does the same training on PyTorch (FSDP2), on GPUs or processors, of one machine or several: docs/on-gpus.md. Arguments behind --
+go to torchrun.`,
 		Example: `  lep train --model ./llama3-extended --data 'ru/*.jsonl.zst=0.7' --data 'en/*.jsonl.zst=0.3' --learning-rate 2e-4 --out ./donor
   lep train --model ./instruct --data chats.jsonl --task sft --train lora --lora-r 16 --out ./adapter
+  lep train --model ./llama3-extended --data 'ru/*.jsonl.zst' --out ./donor --backend torch --nproc 8
   lep train --model ./base --data texts.txt --preview 3 --out ./none`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: torchrunArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := flags.apply(&opts); err != nil {
+				return err
+			}
+			if err := applyTorch(cmd.Flags(), &opts, args); err != nil {
 				return err
 			}
 			opts.Threads, opts.BLAS, opts.Seed, opts.Force, opts.Version = a.threads, a.blas, uint64(a.seed), a.force, Version
@@ -57,6 +65,7 @@ touch OUT/save writes one and goes on; touch OUT/stop ends with the weights ther
 		},
 	}
 	bindTraining(cmd.Flags(), &opts)
+	bindTorch(cmd.Flags(), &opts)
 	flags.bind(cmd.Flags())
 	for _, name := range []string{"model", "data", "out"} {
 		cobra.CheckErr(cmd.MarkFlagRequired(name))
@@ -145,6 +154,7 @@ var aliases = map[string]string{
 	"epochs": "num-epochs", "num-train-epochs": "num-epochs", "steps": "max-steps", "scheduler": "lr-scheduler-type",
 	"lora-rank": "lora-r", "target-modules": "lora-target-modules", "resume": "resume-from-checkpoint",
 	"optim": "optimizer", "clip": "max-grad-norm", "block-size": "sequence-len", "seq-len": "sequence-len",
+	"nproc-per-node": "nproc",
 }
 
 // addAliases lets flags be given by other tools' names.
@@ -192,10 +202,18 @@ func (a *app) train(ctx context.Context, opts train.Options) error {
 	peak, _ := gflops(b)
 	line := newTrainLine(a.err, peak)
 	opts.OnStep = line.show
-	r, err := train.Run(ctx, opts)
+	run := train.Run
+	if opts.Backend == train.PyTorch {
+		run = torch.Run
+	}
+	r, err := run(ctx, opts)
 	line.end()
 	if r != nil && errors.Is(err, context.Canceled) {
 		a.notef("stopped behind step %d; the same command goes on from there", r.Steps)
+	}
+	if errors.Is(err, torch.ErrElsewhere) {
+		a.notef("%v", err)
+		return nil
 	}
 	if err != nil {
 		return err
