@@ -116,6 +116,15 @@ func fit(text string, room float64) string {
 	return string(runes) + "…"
 }
 
+// Thousands writes an integer with commas between thousands.
+func Thousands[T int | int64](n T) string {
+	digits := fmt.Sprint(n)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
 // short writes a count in few characters: 812, 4.1k, 128k, 3.2M.
 func short(v float64) string {
 	for _, unit := range []struct {

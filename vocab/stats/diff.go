@@ -170,14 +170,14 @@ func splits(m map[string]*SplitCount) []SplitCount {
 func (d *Diff) Page(a, b string) *Page {
 	p := &Page{Title: a + " and " + b, Lead: "A is " + a + ", B is " + b + ". Tokens are compared by their bytes. " +
 		"The speed-up is an estimate: characters per token of B over those of A, a token taken to cost the same time."}
-	p.fact("tokens of A", "%s", number(d.SizeA))
-	p.fact("tokens of B", "%s", number(d.SizeB))
-	p.fact("in both", "%s (%s of B)", number(d.Shared), percent(d.Shared, d.SizeB))
-	p.fact("only in A", "%s", number(d.OnlyA))
-	p.fact("only in B", "%s", number(d.OnlyB))
+	p.fact("tokens of A", "%s", page.Thousands(d.SizeA))
+	p.fact("tokens of B", "%s", page.Thousands(d.SizeB))
+	p.fact("in both", "%s (%s of B)", page.Thousands(d.Shared), percent(d.Shared, d.SizeB))
+	p.fact("only in A", "%s", page.Thousands(d.OnlyA))
+	p.fact("only in B", "%s", page.Thousands(d.OnlyB))
 	if c := d.Corpus; c != nil {
-		p.fact("corpus", "%s texts, %s characters", number(c.Texts), number(c.A.Characters))
-		p.fact("tokens of the corpus", "A %s, B %s", number(c.A.Tokens), number(c.B.Tokens))
+		p.fact("corpus", "%s texts, %s characters", page.Thousands(c.Texts), page.Thousands(c.A.Characters))
+		p.fact("tokens of the corpus", "A %s, B %s", page.Thousands(c.A.Tokens), page.Thousands(c.B.Tokens))
 		p.fact("characters per token", "A %.3f, B %.3f", c.A.CharactersPerToken(), c.B.CharactersPerToken())
 		p.fact("words kept whole", "A %.1f %%, B %.1f %%", 100*c.A.WholeShare(), 100*c.B.WholeShare())
 		p.fact("estimated speed-up", "%.2f times", c.SpeedUp)
@@ -220,7 +220,7 @@ func (f FertilityDiff) cells() []string {
 func splitTable(what string, list []SplitCount) *Table {
 	t := &Table{Head: []string{what, "in both", "only in A", "only in B"}}
 	for _, c := range list {
-		t.Rows = append(t.Rows, []string{c.Name, number(c.Shared), number(c.OnlyA), number(c.OnlyB)})
+		t.Rows = append(t.Rows, []string{c.Name, page.Thousands(c.Shared), page.Thousands(c.OnlyA), page.Thousands(c.OnlyB)})
 	}
 	return t
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"html/template"
 	"strconv"
-	"strings"
 
 	"lep/internal/page"
 )
@@ -69,7 +68,7 @@ func (s *Stats) Page(name string) *Page {
 		for _, u := range s.Unreachable {
 			rows = append(rows, []string{strconv.Itoa(int(u.ID)), u.Text, u.Reason})
 		}
-		p.add(Section{Title: "Unreachable tokens", Note: fmt.Sprintf("%s in all; no text of their own is encoded to them", number(s.UnreachableCount)),
+		p.add(Section{Title: "Unreachable tokens", Note: fmt.Sprintf("%s in all; no text of their own is encoded to them", page.Thousands(s.UnreachableCount)),
 			Table: &Table{[]string{"id", "token", "reason"}, rows}})
 	}
 	cuts := Section{Title: "Sample texts as tokens"}
@@ -95,17 +94,17 @@ func (s *Stats) facts() []Fact {
 	}
 	p := &Page{}
 	p.fact("kind", "%s", kind)
-	p.fact("tokens", "%s (%s pieces, %s added)", number(s.Size), number(s.Pieces), number(s.Added))
-	p.fact("unreachable", "%s", number(s.UnreachableCount))
+	p.fact("tokens", "%s (%s pieces, %s added)", page.Thousands(s.Size), page.Thousands(s.Pieces), page.Thousands(s.Added))
+	p.fact("unreachable", "%s", page.Thousands(s.UnreachableCount))
 	p.fact("sample texts that decode otherwise", "%d", s.SamplesBroken)
 	if c := s.Corpus; c != nil {
 		f := c.Fertility
-		p.fact("corpus", "%s texts, %s characters, %s tokens", number(c.Texts), number(f.Characters), number(f.Tokens))
+		p.fact("corpus", "%s texts, %s characters, %s tokens", page.Thousands(c.Texts), page.Thousands(f.Characters), page.Thousands(f.Tokens))
 		p.fact("characters per token", "%.3f", f.CharactersPerToken())
 		p.fact("bytes per token", "%.3f", f.BytesPerToken())
 		p.fact("words kept whole", "%.1f %%", 100*f.WholeShare())
-		p.fact("pieces never used", "%s", number(c.UnusedCount))
-		p.fact("texts that decode otherwise", "%s", number(c.Broken))
+		p.fact("pieces never used", "%s", page.Thousands(c.UnusedCount))
+		p.fact("texts that decode otherwise", "%s", page.Thousands(c.Broken))
 	}
 	return p.Facts
 }
@@ -115,7 +114,7 @@ func fertilityCells(f Fertility) []string {
 	if f.Words > 0 {
 		whole = fmt.Sprintf("%.0f %%", 100*f.WholeShare())
 	}
-	return []string{number(f.Tokens), fmt.Sprintf("%.2f", f.CharactersPerToken()), fmt.Sprintf("%.2f", f.BytesPerToken()), whole}
+	return []string{page.Thousands(f.Tokens), fmt.Sprintf("%.2f", f.CharactersPerToken()), fmt.Sprintf("%.2f", f.BytesPerToken()), whole}
 }
 
 func languageTable(list []LanguageFertility) *Table {
@@ -151,7 +150,7 @@ func countTable(what string, list []Count) *Table {
 	}
 	t := &Table{Head: []string{what, "tokens", "share"}}
 	for _, c := range list {
-		t.Rows = append(t.Rows, []string{c.Name, number(c.Count), percent(c.Count, total)})
+		t.Rows = append(t.Rows, []string{c.Name, page.Thousands(c.Count), percent(c.Count, total)})
 	}
 	return t
 }
@@ -162,19 +161,6 @@ func tokenTable(list []Token) *Table {
 		t.Rows = append(t.Rows, []string{strconv.Itoa(int(k.ID)), strconv.Itoa(k.Characters), k.Text})
 	}
 	return t
-}
-
-// number writes an integer with commas between thousands.
-func number[T int | int64](n T) string {
-	digits := strconv.FormatInt(int64(n), 10)
-	var b strings.Builder
-	for i, d := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
-			b.WriteByte(',')
-		}
-		b.WriteRune(d)
-	}
-	return b.String()
 }
 
 func percent(n, of int) string {

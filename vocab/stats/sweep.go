@@ -170,10 +170,10 @@ func flattens(points []SweepPoint, flat float64) int {
 func (s *Sweep) Page(title string) *Page {
 	p := &Page{Title: title, Lead: "The speed-up is an estimate from characters per token" + s.costNote() + "."}
 	if b := s.Base; b != nil {
-		p.fact("base", "%s: %s tokens, %.3f characters per token", b.Name, number(b.Size), b.Fertility.CharactersPerToken())
+		p.fact("base", "%s: %s tokens, %.3f characters per token", b.Name, page.Thousands(b.Size), b.Fertility.CharactersPerToken())
 	}
 	if s.Flattens > 0 {
-		p.fact("flattens at", "%s tokens", number(s.Flattens))
+		p.fact("flattens at", "%s tokens", page.Thousands(s.Flattens))
 	} else {
 		p.fact("flattens at", "not within these sizes")
 	}
@@ -185,10 +185,10 @@ func (s *Sweep) Page(title string) *Page {
 			gain = fmt.Sprintf("%+.1f %%", 100*q.Gain)
 		}
 		if q.Parameters > 0 {
-			parameters = number(q.Parameters)
+			parameters = page.Thousands(q.Parameters)
 		}
 		f := q.Fertility
-		t.Rows = append(t.Rows, []string{number(q.Size), fmt.Sprintf("%.4f", ratio(f.Tokens, f.Characters)), fmt.Sprintf("%.3f", f.CharactersPerToken()),
+		t.Rows = append(t.Rows, []string{page.Thousands(q.Size), fmt.Sprintf("%.4f", ratio(f.Tokens, f.Characters)), fmt.Sprintf("%.3f", f.CharactersPerToken()),
 			fmt.Sprintf("%.3f", f.BytesPerToken()), fmt.Sprintf("%.1f %%", 100*f.WholeShare()), gain, parameters, fmt.Sprintf("%.2f", q.SpeedUp)})
 		values = append(values, f.CharactersPerToken())
 		costs, speeds = append(costs, float64(q.Parameters)/1e6), append(speeds, q.SpeedUp)
