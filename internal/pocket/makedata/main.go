@@ -95,9 +95,9 @@ func (s *settings) pools(ctx context.Context, part string) ([]*practice.Pool, er
 			}
 			texts = append(texts, doc.Text)
 		}
-		p := practice.NewPool(lang, texts)
-		if p.Sentences() == 0 {
-			return nil, fmt.Errorf("%s.%s: no sentence of 20 to 90 characters", lang, part)
+		p, err := practice.NewPool(lang, texts)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, p)
 	}

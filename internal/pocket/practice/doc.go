@@ -2,7 +2,7 @@
 // practice, without which so small a model never learns to copy, and instructions whose right
 // answer is known (repeat a text, name its first or last word, find it among options, say whether it has a word, go on with it).
 //
-//	en := practice.NewPool("en", texts)
+//	en, err := practice.NewPool("en", texts)
 //	m := practice.NewMaker(seed, en, ru)
 //	sample := m.Sample("first", "en")
 //

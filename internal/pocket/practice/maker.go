@@ -62,7 +62,7 @@ type Maker struct {
 	rng   *rand.Rand
 }
 
-// NewMaker returns a Maker over the pools, whose languages must be among "en" and "ru" and differ.
+// NewMaker returns a Maker over the pools of different languages; it can be asked for these alone.
 func NewMaker(seed uint64, pools ...*Pool) *Maker {
 	m := &Maker{pools: map[string]*Pool{}, rng: rand.New(rand.NewPCG(seed, 0x706f636b6574))}
 	for _, p := range pools {

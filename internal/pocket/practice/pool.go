@@ -1,6 +1,7 @@
 package practice
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,8 +23,12 @@ var (
 	unwanted = regexp.MustCompile(`[\d_*\[\]()"“”«»]`)
 )
 
-// NewPool cuts texts into sentences, passages and words. The first and the last sentence of a text are left out: they may be cut off.
-func NewPool(language string, texts []string) *Pool {
+// NewPool cuts texts into sentences, passages and words. The first and the last sentence of a text are left out: they may
+// be cut off. Texts without a fitting sentence or passage are an error, and so is a language other than "en" and "ru".
+func NewPool(language string, texts []string) (*Pool, error) {
+	if wording[language] == nil {
+		return nil, fmt.Errorf("language %q, want en or ru", language)
+	}
 	p := &Pool{Language: language}
 	for _, text := range texts {
 		all := sentences(blanks.ReplaceAllString(text, " "))
@@ -49,11 +54,12 @@ func NewPool(language string, texts []string) *Pool {
 	}
 	slices.Sort(p.lexicon)
 	p.lexicon = slices.Compact(p.lexicon)
-	return p
+	if len(p.sentences) == 0 || len(p.passages) == 0 {
+		return nil, fmt.Errorf("%d texts in %q: %d sentences of 20 to 90 characters, %d passages of 160 to 400, want some of both",
+			len(texts), language, len(p.sentences), len(p.passages))
+	}
+	return p, nil
 }
-
-// Sentences returns how many sentences there are to choose from; a Maker needs some.
-func (p *Pool) Sentences() int { return len(p.sentences) }
 
 // sentences cuts a text behind each full stop, question or exclamation mark that a blank follows.
 func sentences(text string) []string {
