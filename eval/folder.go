@@ -19,10 +19,10 @@ import (
 // folder is a results folder: run.json says whose, answers.jsonl keeps every answer as it comes,
 // samples/TASK.jsonl and results.json stand at the end.
 type folder struct {
-	dir     string // "" for none
-	log     *os.File
-	lock    *flock.Flock
-	answers map[string]Answer
+	dir    string // "" for none
+	lock   *flock.Flock
+	own    *answerLog // nil without a folder
+	shared *answerLog // of Options.Cache, nil for none
 }
 
 // runFile says whose results a folder holds.
@@ -41,35 +41,50 @@ const (
 )
 
 func openFolder(o Options, m Description) (*folder, error) {
-	f := &folder{dir: o.Out, answers: map[string]Answer{}}
-	if f.dir == "" {
-		return f, nil
+	f := &folder{dir: o.Out}
+	if f.dir != "" {
+		if err := f.open(o, m); err != nil {
+			f.close()
+			return nil, err
+		}
 	}
+	if o.Cache != "" {
+		var err error
+		if f.shared, err = openAnswers(o.Cache, true); err != nil {
+			f.close()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// open makes or continues the results folder.
+func (f *folder) open(o Options, m Description) error {
 	path := filepath.Join(f.dir, runName)
 	old, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if entries, err := os.ReadDir(f.dir); err == nil && !o.Force && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != lockName }) {
-			return nil, hint.Errorf("choose another folder, or --force to write into this one", "%s: the folder is not empty and holds no results of lep eval", f.dir)
+			return hint.Errorf("choose another folder, or --force to write into this one", "%s: the folder is not empty and holds no results of lep eval", f.dir)
 		}
 	case err != nil:
-		return nil, err
+		return err
 	case o.Resume:
 		var was runFile
 		if err := json.Unmarshal(old, &was); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", path, err)
 		}
 		if was.Digest != m.Digest {
-			return nil, hint.Errorf("choose another folder, or --force to begin anew", "%s: the results there are of another model: %s (%.12s), want %s (%.12s)", f.dir, was.Model, was.Digest, m.Name, m.Digest)
+			return hint.Errorf("choose another folder, or --force to begin anew", "%s: the results there are of another model: %s (%.12s), want %s (%.12s)", f.dir, was.Model, was.Digest, m.Name, m.Digest)
 		}
 	case !o.Force:
-		return nil, hint.Errorf("--resume to continue, --force to begin anew", "%s: there are results already", f.dir)
+		return hint.Errorf("--resume to continue, --force to begin anew", "%s: there are results already", f.dir)
 	}
 	if err := os.MkdirAll(f.dir, 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	if err := f.claim(); err != nil {
-		return nil, err
+		return err
 	}
 	// First of all: a folder with run.json can be continued, whatever else is missing.
 	err = atomic.WriteFile(path, append(mustJSON(runFile{m.Name, m.Digest}), '\n'), true)
@@ -77,13 +92,9 @@ func openFolder(o Options, m Description) (*folder, error) {
 		err = os.MkdirAll(filepath.Join(f.dir, SamplesDir), 0o755)
 	}
 	if err == nil {
-		err = f.openLog(o.Resume)
+		f.own, err = openAnswers(filepath.Join(f.dir, answersName), o.Resume)
 	}
-	if err != nil {
-		f.close()
-		return nil, err
-	}
-	return f, nil
+	return err
 }
 
 // claim keeps a second run out of the folder; the system lets go when the process ends.
@@ -96,66 +107,20 @@ func (f *folder) claim() error {
 	return err
 }
 
-// openLog opens the file of answers and reads what it has; a torn last line is dropped.
-func (f *folder) openLog(resume bool) error {
-	path := filepath.Join(f.dir, answersName)
-	log, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
+// recall returns a kept answer. One from the shared file is kept in the folder too.
+func (f *folder) recall(key, task string) (a Answer, ok bool, err error) {
+	if a, ok = f.own.get(key); ok {
+		return a, true, nil
 	}
-	f.log = log
-	if !resume {
-		return log.Truncate(0)
+	if a, ok = f.shared.get(key); ok {
+		err = f.own.add(key, task, a)
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	whole := bytes.LastIndexByte(data, '\n') + 1
-	for line := range bytes.Lines(data[:whole]) {
-		var entry struct {
-			Key    string
-			Answer *Answer
-		}
-		if err := json.Unmarshal(line, &entry); err != nil || entry.Answer == nil {
-			return hint.Errorf("--force to begin anew", "%s: damaged: %v", path, err)
-		}
-		f.answers[entry.Key] = *entry.Answer
-	}
-	if err := log.Truncate(int64(whole)); err != nil {
-		return err
-	}
-	_, err = log.Seek(int64(whole), 0)
-	return err
+	return a, ok, err
 }
 
-func (f *folder) has(key string) bool { _, ok := f.answers[key]; return ok }
-
-// recall fills a job with the answers that are kept and returns how many are not.
-func (f *folder) recall(j *job) (open int) {
-	for i, k := range j.keys {
-		a, ok := f.answers[k]
-		if !ok {
-			open++
-			continue
-		}
-		j.answers[i] = a
-	}
-	return open
-}
-
-// keep writes an answer in one piece, so that a killed run loses at most the batch in flight.
+// keep writes an answer down.
 func (f *folder) keep(key, task string, a Answer) error {
-	if f.log == nil {
-		return nil
-	}
-	line := mustJSON(struct {
-		Key    string `json:"key"`
-		Task   string `json:"task"`
-		Answer Answer `json:"answer"`
-	}{key, task, a})
-	_, err := f.log.Write(append(line, '\n'))
-	return err
+	return errors.Join(f.own.add(key, task, a), f.shared.add(key, task, a))
 }
 
 // samples writes the samples of a task.
@@ -187,9 +152,8 @@ func (f *folder) finish(r *Result) error {
 }
 
 func (f *folder) close() {
-	if f.log != nil {
-		f.log.Close()
-	}
+	f.own.close()
+	f.shared.close()
 	if f.lock != nil {
 		f.lock.Unlock()
 	}

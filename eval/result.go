@@ -35,10 +35,12 @@ type Result struct {
 	Samples  map[string]Count   `json:"n-samples"`
 	Versions map[string]int     `json:"versions"`
 	Measures map[string]Measure `json:"measures"`
+	Overall  Measure            `json:"measures_overall"` // of all tasks together
 	Config   map[string]any     `json:"config"`
 
 	tasks []Task
-	order []string // expected
+	order []string            // expected
+	sums  map[string]*amounts // by task
 }
 
 // Count is how many requests a task has and how many were graded.
@@ -60,13 +62,40 @@ type Measure struct {
 	AnswerBitsPerByte *float64 `json:"answer_bits_per_byte,omitempty"`
 }
 
+// amounts are the sums that measures are made of.
+type amounts struct {
+	took               time.Duration
+	characters, tokens int     // of written answers
+	seconds            float64 // in which they were written
+	answers            int     // right answers that were scored
+	logProb            float64 // sum of their mean log-probabilities
+	nats, bytes        float64 // of all of them
+}
+
+func (a *amounts) add(b amounts) {
+	a.took, a.characters, a.tokens, a.seconds = a.took+b.took, a.characters+b.characters, a.tokens+b.tokens, a.seconds+b.seconds
+	a.answers, a.logProb, a.nats, a.bytes = a.answers+b.answers, a.logProb+b.logProb, a.nats+b.nats, a.bytes+b.bytes
+}
+
+func (a amounts) measure() Measure {
+	m := Measure{Seconds: a.took.Seconds()}
+	if a.seconds > 0 && a.tokens > 0 {
+		m.CharactersPerSecond, m.CharactersPerToken = float64(a.characters)/a.seconds, float64(a.characters)/float64(a.tokens)
+	}
+	if a.answers > 0 {
+		mean, bits := a.logProb/float64(a.answers), a.nats/math.Ln2/a.bytes
+		m.AnswerLogProb, m.AnswerBitsPerByte = &mean, &bits
+	}
+	return m
+}
+
 func newResult(o Options, m Description) *Result {
 	r := &Result{
 		Results: map[string]map[string]float64{}, Scores: map[string]Interval{}, Groups: map[string]float64{}, GroupsStderr: map[string]float64{},
 		Failed: map[string]string{}, Shots: map[string]int{}, Samples: map[string]Count{}, Versions: map[string]int{}, Measures: map[string]Measure{},
 		Config: map[string]any{"model": m.Name, "model_digest": m.Digest, "chat_template": m.Chat, "context": m.Context,
 			"max_prompt_len": o.MaxPromptLen, "limit": o.Limit, "seed": o.Seed},
-		order: o.Expected,
+		order: o.Expected, sums: map[string]*amounts{},
 	}
 	for k, v := range o.Config {
 		r.Config[k] = v
@@ -86,8 +115,7 @@ func (r *Result) fail(t Task, err error) {
 func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
 	var list []Sample
 	count := Count{Original: len(j.requests)}
-	var characters, tokens int
-	var seconds float64
+	sums := amounts{took: took}
 	for i, q := range j.requests {
 		a := j.answers[i]
 		if q.TooLong {
@@ -104,7 +132,7 @@ func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
 			s.Fields["prompt"] = mustJSON(a.Prompt)
 		}
 		list = append(list, s)
-		characters, tokens, seconds = characters+utf8.RuneCountInString(a.Text), tokens+a.Tokens, seconds+a.Seconds
+		sums.add(amounts{characters: utf8.RuneCountInString(a.Text), tokens: a.Tokens, seconds: a.Seconds})
 	}
 	if err := f.samples(j.task.Name, list); err != nil {
 		return err
@@ -116,18 +144,15 @@ func (r *Result) add(j *job, o Options, f *folder, took time.Duration) error {
 		o.Warn("%s: %d of %d answers count as 0 for every choice: %s", j.task.Name, count.Unscored, count.Original, j.unscored())
 	}
 	count.Effective = len(list)
-	m := Measure{Seconds: took.Seconds()}
-	if seconds > 0 && tokens > 0 {
-		m.CharactersPerSecond, m.CharactersPerToken = float64(characters)/seconds, float64(characters)/float64(tokens)
-	}
 	graded, interval, err := Grade(j.task, list, o.Seed)
 	if err != nil {
 		return err
 	}
 	name := j.task.Name
-	r.Results[name], r.Scores[name], r.Samples[name], r.Measures[name] = graded, interval, count, m
+	r.Results[name], r.Scores[name], r.Samples[name], r.Measures[name] = graded, interval, count, sums.measure()
 	r.Shots[name], r.Versions[name] = j.shots, j.task.Version
 	r.tasks = append(r.tasks, j.task)
+	r.sums[name] = &sums
 	return nil
 }
 
@@ -155,8 +180,7 @@ func (r *Result) scoreAnswers(ctx context.Context, m Model, j *job) error {
 	if err != nil {
 		return err
 	}
-	var mean, nats, bytes float64
-	counted := 0
+	sums := r.sums[j.task.Name]
 	for i, s := range scores {
 		if len(s) == 0 {
 			continue
@@ -165,17 +189,9 @@ func (r *Result) scoreAnswers(ctx context.Context, m Model, j *job) error {
 		for _, v := range s {
 			sum += v
 		}
-		counted++
-		mean, nats, bytes = mean+sum/float64(len(s)), nats-sum, bytes+float64(len(list[i].Answer))
+		sums.add(amounts{answers: 1, logProb: sum / float64(len(s)), nats: -sum, bytes: float64(len(list[i].Answer))})
 	}
-	if counted == 0 {
-		return nil
-	}
-	mean /= float64(counted)
-	bits := nats / math.Ln2 / bytes
-	measure := r.Measures[j.task.Name]
-	measure.AnswerLogProb, measure.AnswerBitsPerByte = &mean, &bits
-	r.Measures[j.task.Name] = measure
+	r.Measures[j.task.Name] = sums.measure()
 	return nil
 }
 
@@ -238,6 +254,11 @@ func MeasureAll(t Task, list []Sample) ([]Measured, error) {
 
 // sum computes groups and total.
 func (r *Result) sum() {
+	var overall amounts
+	for _, t := range r.tasks { // in one order, so that sums have the same last digit
+		overall.add(*r.sums[t.Name])
+	}
+	r.Overall = overall.measure()
 	var all []Interval
 	groups := map[string][]Interval{}
 	var counted []string

@@ -18,6 +18,7 @@ type job struct {
 	requests []Request
 	answers  []Answer
 	keys     []string
+	open     []int // requests without an answer
 }
 
 // Run asks a model all requests of all tasks. A task that cannot be run (no data, bad data, a
@@ -51,7 +52,10 @@ func Run(ctx context.Context, m Model, tasks []Task, o Options) (*Result, error)
 	}
 	left := 0
 	for _, j := range jobs {
-		left += folder.recall(j)
+		if err := j.recall(folder); err != nil {
+			return nil, err
+		}
+		left += len(j.open)
 	}
 	total := left
 	for _, j := range jobs {
@@ -145,23 +149,34 @@ func key(m Description, t Task, r Request) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// run answers what is not yet answered and keeps each answer as it comes.
-func (j *job) run(ctx context.Context, m Model, f *folder, keepPrompts bool, done func()) error {
-	var open []int
-	var requests []Request
-	for i := range j.requests {
-		if !f.has(j.keys[i]) {
-			open, requests = append(open, i), append(requests, j.requests[i])
+// recall takes the answers that are kept.
+func (j *job) recall(f *folder) error {
+	for i, k := range j.keys {
+		a, ok, err := f.recall(k, j.task.Name)
+		if err != nil {
+			return err
+		}
+		if j.answers[i] = a; !ok {
+			j.open = append(j.open, i)
 		}
 	}
-	if len(open) == 0 {
+	return nil
+}
+
+// run answers what is not yet answered and keeps each answer as it comes.
+func (j *job) run(ctx context.Context, m Model, f *folder, keepPrompts bool, done func()) error {
+	if len(j.open) == 0 {
 		return nil
+	}
+	requests := make([]Request, len(j.open))
+	for n, i := range j.open {
+		requests[n] = j.requests[i]
 	}
 	return m.Answer(ctx, j.task, requests, func(n int, a Answer) error {
 		if !keepPrompts {
 			a.Prompt = ""
 		}
-		i := open[n]
+		i := j.open[n]
 		j.answers[i] = a
 		done()
 		return f.keep(j.keys[i], j.task.Name, a)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,6 +74,26 @@ func ReadTask(path string) (Task, error) {
 		return Task{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return d.task(), nil
+}
+
+// ReadTasks makes the tasks of all YAML files in a folder and the folders below it.
+func ReadTasks(dir string) ([]Task, error) {
+	var list []Task
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if ext := filepath.Ext(path); err != nil || entry.IsDir() || ext != ".yaml" && ext != ".yml" {
+			return err
+		}
+		t, err := ReadTask(path)
+		if err != nil {
+			return err
+		}
+		list = append(list, t)
+		return nil
+	})
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("%s: no task: no file ends in .yaml", dir)
+	}
+	return list, err
 }
 
 func (d *definition) check() error {

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,21 +14,9 @@ import (
 	"lep/eval"
 	"lep/eval/darumeru"
 	"lep/infer"
+	"lep/internal/hint"
 	"lep/tokenizer"
 )
-
-// evalFlags are what the command line says beside eval.Options.
-type evalFlags struct {
-	model, api              string
-	tokenizer               string
-	concurrency             int
-	timeout                 time.Duration
-	tasks, data             []string
-	wording, system         string
-	noTemplate, useTemplate bool
-	slots                   int
-	opts                    eval.Options
-}
 
 func (a *app) evalCmd() *cobra.Command {
 	var o evalFlags
@@ -38,7 +25,8 @@ func (a *app) evalCmd() *cobra.Command {
 		Short: "Run the Darumeru benchmark, or tasks of your own, on a model",
 		Long: `Run tasks on a model and sum up: metrics with standard errors, groups and the total.
 
-darumeru means the 17 tasks of the paper; rutie is an extra. A name that ends in .yaml is a task of your own (docs/own-task.md).
+darumeru means the 17 tasks of the paper; rutie is an extra. A name that ends in .yaml is a task of your own (docs/own-task.md), and so
+are those in a folder of --include-path. --list prints all.
 Data is looked for in the folders of --data (jsonl, json, csv or parquet, in the hub's layouts) and then in the hub's cache.
 
 Instruct models are asked through their chat template, without examples unless told otherwise; models without one, or with
@@ -47,54 +35,31 @@ Instruct models are asked through their chat template, without examples unless t
 Every answer is kept in OUT as it comes: --resume goes on where a run was stopped. results.json and samples/TASK.jsonl are written
 at the end; the exit status is 3 if a task could not be run.`,
 		Example: `  lep eval --model ./llama3-ru-instruct --tasks darumeru --data ./darumeru --out eval/llama3-ru
+  lep eval --model hf --model_args pretrained=./base --tasks parus,capitals --include_path ./tasks --num_fewshot 5 --output_path eval/base
   lep eval --model ./base --tasks multiq,parus --data ./darumeru --num-fewshot 5 --no-chat-template --limit 100 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runEval(cmd, &o) },
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.model, "model", "", "model folder or hub id; with --api the name that the server knows it by")
-	f.StringVar(&o.api, "api", "", "address of an OpenAI-compatible server (http://HOST:PORT/v1), asked in place of a folder; the key is OPENAI_API_KEY")
-	f.StringVar(&o.tokenizer, "tokenizer", "", "with --api: folder with the model's tokenizer and chat template, so that prompts are written here")
-	f.IntVar(&o.concurrency, "concurrency", 8, "with --api: requests at a time")
-	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "with --api: longest time of one try")
-	f.StringSliceVar(&o.tasks, "tasks", []string{"darumeru"}, "tasks, by name, group or YAML file")
-	f.StringArrayVar(&o.data, "data", nil, "folder with the data; may be repeated")
-	f.StringVar(&o.opts.Out, "out", "", "folder for results.json, samples and answers (none: only print)")
-	f.IntVar(&o.opts.NumFewshot, "num-fewshot", -1, "examples in front of each question (-1: 0 with a chat template, else 5)")
-	f.IntVar(&o.opts.Limit, "limit", 0, "most records of each task (0: all)")
-	f.IntVar(&o.opts.MaxPromptLen, "max-prompt-len", 4096, "prompts stay shorter than this many tokens; examples are dropped until they do")
-	f.BoolVar(&o.opts.LogSamples, "log-samples", false, "keep the rendered prompts in the samples")
-	f.BoolVar(&o.opts.AnswerLogProb, "answer-logprob", false, "also score the right answers: log-probability and bits per byte, under measures in results.json")
-	f.BoolVar(&o.opts.Resume, "resume", false, "go on with the answers that OUT has")
-	f.BoolVar(&o.noTemplate, "no-chat-template", false, "ask in plain text, as base models are asked")
-	f.BoolVar(&o.useTemplate, "apply-chat-template", false, "insist on a chat template: an error if the model has none")
-	f.StringVar(&o.wording, "wording", "", "file with the strings of tasks whose text is not in the data")
-	f.StringVar(&o.system, "system-instruction", "", "system message in front of every request")
-	f.IntVar(&o.slots, "batch-size", 0, "answers generated at a time (0: the default)")
-	f.StringVar(&o.opts.Out, "output-path", "", "the same as --out")
-	cobra.CheckErr(f.MarkHidden("output-path"))
+	o.bind(cmd.Flags())
 	cmd.AddCommand(a.evalScoreCmd(), a.evalMetricCmd(), a.evalCompareCmd())
 	return cmd
 }
 
 func (a *app) runEval(cmd *cobra.Command, o *evalFlags) error {
-	switch {
-	case o.model == "" && o.api == "":
-		return usagef("no model: give --model or --api")
-	case o.api != "" && o.opts.AnswerLogProb:
-		return usagef("--answer-logprob needs a model folder, not a server")
-	case o.api == "" && o.tokenizer != "":
-		return usagef("--tokenizer goes with --api: a model folder has its own")
-	case o.concurrency < 1 || o.timeout <= 0:
-		return usagef("--concurrency is %d, --timeout %s: want 1 or more and some time", o.concurrency, o.timeout)
-	case o.opts.NumFewshot < -1 || o.opts.Limit < 0 || o.opts.MaxPromptLen < 1:
-		return usagef("--num-fewshot is %d, --limit %d, --max-prompt-len %d: want numbers from -1, 0 and 1 on", o.opts.NumFewshot, o.opts.Limit, o.opts.MaxPromptLen)
-	case o.noTemplate && o.useTemplate:
-		return usagef("--no-chat-template and --apply-chat-template exclude each other")
-	case o.opts.Resume && o.opts.Out == "":
-		return usagef("--resume goes on in a folder: give --out")
+	if err := o.settle(); err != nil {
+		return err
 	}
-	tasks, err := evalTasks(o.tasks)
+	own, err := ownTasks(o.include)
+	if err != nil {
+		return err
+	}
+	if o.list || slices.Equal(o.tasks, []string{"list"}) {
+		return a.listTasks(own)
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	tasks, err := evalTasks(o.tasks, own...)
 	if err != nil {
 		return usageError{err}
 	}
@@ -125,19 +90,30 @@ func (a *app) runEval(cmd *cobra.Command, o *evalFlags) error {
 	return nil
 }
 
-// evalTasks finds tasks by name, group or YAML file.
-func evalTasks(names []string) ([]eval.Task, error) {
+// ownTasks reads the tasks in folders. One that has the name of another is an error.
+func ownTasks(dirs []string) ([]eval.Task, error) {
 	var list []eval.Task
-	for _, name := range names {
-		if ext := filepath.Ext(name); ext == ".yaml" || ext == ".yml" {
-			t, err := eval.ReadTask(name)
-			if err != nil {
-				return nil, err
+	for _, dir := range dirs {
+		found, err := eval.ReadTasks(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range found {
+			same := func(l eval.Task) bool { return l.Name == t.Name }
+			if slices.Contains(darumeru.Names(), t.Name) || slices.ContainsFunc(list, same) {
+				return nil, fmt.Errorf("%s: there is another task %q", dir, t.Name)
 			}
 			list = append(list, t)
-			continue
 		}
-		found, err := darumeru.Select([]string{name})
+	}
+	return list, nil
+}
+
+// evalTasks finds tasks by name, group or YAML file, among those of the table and the user's own.
+func evalTasks(names []string, own ...eval.Task) ([]eval.Task, error) {
+	var list []eval.Task
+	for _, name := range names {
+		found, err := evalTask(name, own)
 		if err != nil {
 			return nil, err
 		}
@@ -148,6 +124,58 @@ func evalTasks(names []string) ([]eval.Task, error) {
 		}
 	}
 	return list, nil
+}
+
+func evalTask(name string, own []eval.Task) ([]eval.Task, error) {
+	if ext := filepath.Ext(name); ext == ".yaml" || ext == ".yml" {
+		t, err := eval.ReadTask(name)
+		return []eval.Task{t}, err
+	}
+	var names []string
+	for _, t := range own {
+		if t.Name == name {
+			return []eval.Task{t}, nil
+		}
+		names = append(names, t.Name)
+	}
+	found, err := darumeru.Select([]string{name})
+	if near := hint.Nearest(name, names, 2); err != nil && near != "" {
+		err = hint.Wrap(err, "did you mean "+near+"?")
+	}
+	return found, err
+}
+
+// listTasks prints all tasks.
+func (a *app) listTasks(own []eval.Task) error {
+	type entry struct {
+		Task         string   `json:"task"`
+		Group        string   `json:"group"`
+		Method       string   `json:"method"`
+		MaxNewTokens int      `json:"max_new_tokens,omitempty"`
+		Metrics      []string `json:"metrics"`
+	}
+	all, err := darumeru.Select(darumeru.Names())
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"TASK", "GROUP", "METHOD", "NEW TOKENS", "METRICS"}}
+	for _, t := range append(all, own...) {
+		e := entry{Task: t.Name, Group: t.Group, Method: string(t.Method), Metrics: t.Metrics}
+		room := "-"
+		if t.Method == eval.Generate {
+			e.MaxNewTokens, room = t.MaxNewTokens, fmt.Sprint(t.MaxNewTokens)
+		}
+		if a.json {
+			if err := a.printJSON(e); err != nil {
+				return err
+			}
+		}
+		rows = append(rows, []string{e.Task, e.Group, e.Method, room, strings.Join(e.Metrics, ", ")})
+	}
+	if a.json {
+		return nil
+	}
+	return a.table(rows)
 }
 
 // evalOptions fills what follows from several flags.
@@ -179,7 +207,7 @@ func (a *app) evalOptions(o *evalFlags, tasks []eval.Task) error {
 		}
 	}
 	o.opts.Config = map[string]any{"lep": currentVersion().Version, "num_fewshot": o.opts.NumFewshot, "tasks": o.tasks, "no_chat_template": o.noTemplate,
-		"system_instruction": o.system, "wording": o.wording}
+		"system_instruction": o.system, "wording": o.wording, "gen_kwargs": o.opts.Generation}
 	return nil
 }
 
@@ -190,8 +218,8 @@ func (a *app) evalModel(ctx context.Context, o *evalFlags) (m eval.Model, done f
 		return m, func() {}, err
 	}
 	opts := a.inferOptions()
-	if o.slots > 0 {
-		opts.Slots = o.slots
+	if opts.Slots, err = o.slots(opts.Slots); err != nil {
+		return nil, nil, err
 	}
 	dir, err := checkpoint.Resolve(o.model)
 	if err != nil {
@@ -247,6 +275,7 @@ func (a *app) printResult(r *eval.Result, tasks []eval.Task) error {
 		for _, name := range t.Metrics {
 			metrics = append(metrics, fmt.Sprintf("%s %.4f ± %.4f", name, r.Results[t.Name][name], r.Results[t.Name][name+"_stderr"]))
 		}
+		metrics = append(metrics, measures(r.Measures[t.Name])...)
 		rows = append(rows, []string{t.Name, fmt.Sprint(r.Samples[t.Name].Effective), fmt.Sprint(r.Shots[t.Name]), fmt.Sprintf("%.4f", s.Score),
 			fmt.Sprintf("%.3f–%.3f", s.Low, s.High), strings.Join(metrics, ", ")})
 	}
@@ -265,5 +294,19 @@ func (a *app) printResult(r *eval.Result, tasks []eval.Task) error {
 		}
 		rows = append(rows, []string{"total", "", "", fmt.Sprintf("%.4f", *r.Total), "", note})
 	}
+	if m := measures(r.Overall); len(m) > 0 {
+		rows = append(rows, []string{"measures", "", "", "", "", strings.Join(m, ", ")})
+	}
 	return a.table(rows)
+}
+
+// measures names what is measured beside the metrics.
+func measures(m eval.Measure) (list []string) {
+	if m.CharactersPerSecond > 0 {
+		list = append(list, fmt.Sprintf("%.0f characters/s", m.CharactersPerSecond), fmt.Sprintf("%.2f characters/token", m.CharactersPerToken))
+	}
+	if m.AnswerBitsPerByte != nil {
+		list = append(list, fmt.Sprintf("%.3f bits/byte of the right answers", *m.AnswerBitsPerByte))
+	}
+	return list
 }
