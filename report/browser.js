@@ -15,6 +15,7 @@ if (filter) {
       }
       group.hidden = here === 0 || (task.value !== "" && task.value !== group.dataset.task);
       if (!group.hidden) shown += here;
+      group.open = !group.hidden && (task.value !== "" || group.open);
     }
     document.getElementById("count").textContent = shown + " shown";
   };

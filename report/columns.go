@@ -165,6 +165,15 @@ func (c column) best(models []Model) float64 {
 	return best
 }
 
+// contested reports that two models have figures that differ.
+func (c column) contested(models []Model) bool {
+	best := c.best(models)
+	return slices.ContainsFunc(models, func(m Model) bool {
+		f := c.of(&m)
+		return f != nil && finite(f.Value) && float64(f.Value) != best
+	})
+}
+
 func finite(n Number) bool { return !math.IsNaN(float64(n)) && !math.IsInf(float64(n), 0) }
 
 // reference is the name of the model that others are held against: the one named, else the first

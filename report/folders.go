@@ -81,10 +81,12 @@ func (r *Run) addScores(m *Model, result *eval.Result, tasks []eval.Task) {
 	m.CharactersPerSecond = speed(result.Measures)
 }
 
+// z95 is how many standard errors around it hold 95 % of a normal distribution.
+const z95 = 1.959964
+
 // normal is a figure with the interval of a normal distribution: means of many tasks are near one.
 func normal(value, stderr float64) *Figure {
-	const z = 1.959964
-	return &Figure{Value: Number(value), Spread: &Spread{Number(stderr), Number(value - z*stderr), Number(value + z*stderr)}}
+	return &Figure{Value: Number(value), Spread: &Spread{Number(stderr), Number(value - z95*stderr), Number(value + z95*stderr)}}
 }
 
 // speed is the mean over the tasks that generate; nil without any.

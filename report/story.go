@@ -66,10 +66,21 @@ func (v *view) gain(c column, say func(best, ref float64) string) string {
 	switch away := best - float64(ref.Value); {
 	case away == 0 || math.Abs(away) < c.tie:
 		verdict = "a tie with"
+	case !apart(ref, c.of(&results[i])):
+		verdict = "a difference that may be chance from"
 	case away > 0 == c.lower:
 		verdict = "worse than"
 	}
 	return fmt.Sprintf("%s: %s, %s %s.", results[i].Name, say(best, float64(ref.Value)), verdict, v.reference)
+}
+
+// apart reports that two figures differ by more than chance explains (95 %, taken as independent), as
+// far as that is known.
+func apart(a, b *Figure) bool {
+	if a.Spread == nil || b.Spread == nil || !finite(a.Stderr) || !finite(b.Stderr) {
+		return true
+	}
+	return math.Abs(float64(a.Value-b.Value)) > z95*math.Hypot(float64(a.Stderr), float64(b.Stderr))
 }
 
 // results are the rows that were made: those of role result, or where no row has a role all but

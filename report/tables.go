@@ -43,7 +43,11 @@ func (v *view) figures(caption string, columns []column) *table {
 			arrow = "↓"
 		}
 		t.Columns = append(t.Columns, head{c.Name + " " + arrow, c.Of, c.Note})
-		best[i] = c.best(v.rows)
+		if c.contested(v.rows) {
+			best[i] = c.best(v.rows)
+		} else {
+			best[i] = math.NaN()
+		}
 	}
 	for k := range v.rows {
 		m := &v.rows[k]
@@ -52,7 +56,7 @@ func (v *view) figures(caption string, columns []column) *table {
 		for i, c := range columns {
 			f := c.of(m)
 			filled = filled || f != nil
-			line.Cells = append(line.Cells, c.cell(f, best[i], len(v.rows) > 1))
+			line.Cells = append(line.Cells, c.cell(f, best[i]))
 		}
 		if filled {
 			t.Rows = append(t.Rows, line)
@@ -61,8 +65,9 @@ func (v *view) figures(caption string, columns []column) *table {
 	return t
 }
 
-// cell writes a figure with its interval.
-func (c column) cell(f *Figure, best float64, marks bool) cell {
+// cell writes a figure with its interval, marked if it is the best or level with it; best is NaN
+// where there is nothing to mark.
+func (c column) cell(f *Figure, best float64) cell {
 	if f == nil {
 		return cell{Text: "–"}
 	}
@@ -71,10 +76,9 @@ func (c column) cell(f *Figure, best float64, marks bool) cell {
 	}
 	out := cell{Text: fmt.Sprintf(c.format, f.Value)}
 	if f.Spread != nil && finite(f.Low) && finite(f.High) {
-		out.Sub = fmt.Sprintf(c.format+"–"+c.format, f.Low, f.High)
+		out.Sub = strings.ReplaceAll(fmt.Sprintf(c.format+"–"+c.format, f.Low, f.High), "-", "−")
 	}
 	switch away := math.Abs(float64(f.Value) - best); {
-	case !marks:
 	case away == 0:
 		out.Class, out.Sign = "best", "best"
 	case away < c.tie:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -79,7 +80,6 @@ type (
 // Write writes the page of a run: one HTML file that loads nothing.
 func Write(w io.Writer, r *Run) error {
 	t, err := page.Template(pageHTML, browserJS, template.FuncMap{
-		"reveal":    func(text string) string { return page.Reveal(text, "\n\t") },
 		"spaces":    func(text string) string { return strings.ReplaceAll(text, "␣", " ") },
 		"hidden":    func(text string) bool { return strings.HasPrefix(text, "‹") },
 		"stripe":    func(i int) int { return i % 6 },
@@ -89,11 +89,12 @@ func Write(w io.Writer, r *Run) error {
 		"differs":   func(a Answered) bool { return a.differs() },
 		"wrong":     func(a Answered) bool { return a.wrong() },
 		"first":     firstLine,
+		"grade":     grade,
 	})
 	if err != nil {
 		return err
 	}
-	return t.Execute(w, newView(r))
+	return page.Write(w, t, newView(r))
 }
 
 func newView(r *Run) *view {
@@ -307,25 +308,37 @@ func figureText(n Number, digits int) string {
 	return fmt.Sprintf("%.*f", digits, n)
 }
 
-// firstLine is the beginning of a prompt, for a line that is opened to see it all.
+// grade is right or wrong in a word, "" for what is neither.
+func grade(right *bool) string {
+	switch {
+	case right == nil:
+		return ""
+	case *right:
+		return "right"
+	}
+	return "wrong"
+}
+
+// marks are what chat templates put around messages.
+var marks = regexp.MustCompile(`<\|[^|]{1,40}\|>(user|system)?|\[/?INST\]|</?s>|<(start|end)_of_turn>(user)?|<bos>`)
+
+// firstLine is the beginning of a prompt without the marks of its template, for a line that is
+// opened to see it all.
 func firstLine(a Answered) string {
 	text := a.Prompt
 	if text == "" {
-		text = a.Want
+		text = "right: " + a.Want
 	}
-	// The last line says what is asked; templates put their marks in front.
-	text = strings.Join(strings.Fields(text), " ")
+	// Cut before and after: a prompt may be long, and marks go from its beginning.
+	text = strings.Join(strings.Fields(marks.ReplaceAllString(clip(text, 1000), " ")), " ")
 	if runes := []rune(text); len(runes) > 110 {
 		text = string(runes[:110]) + "…"
 	}
-	return page.Reveal(text, "")
+	return text
 }
 
 // Pooled reports that rows are means over seeds.
 func (v *view) Pooled() bool { return v.pools }
-
-// Count is how many samples of a task are shown.
-func (v *view) Count(s Samples) int { return len(s.List) }
 
 // Summary counts the tasks with a difference that is more than chance.
 func (c comparison) Summary() string {

@@ -4,10 +4,12 @@
 package page
 
 import (
+	"bytes"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"html/template"
+	"io"
 )
 
 //go:embed frame.html
@@ -35,6 +37,17 @@ func Template(body, script string, funcs template.FuncMap) (*template.Template, 
 		return nil, err
 	}
 	return t, nil
+}
+
+// Write executes a template. Whatever texts it is given, no control, direction mark or broken UTF-8
+// gets into the page: they are made visible (see Reveal).
+func Write(w io.Writer, t *template.Template, data any) error {
+	var b bytes.Buffer
+	if err := t.Execute(&b, data); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, Reveal(b.String(), "\n\t"))
+	return err
 }
 
 // digest names an inline style or script for the policy.

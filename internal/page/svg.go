@@ -21,11 +21,9 @@ type svg struct {
 // newSVG begins a drawing; label is what is read aloud in place of it.
 func newSVG(height float64, label string) *svg {
 	s := &svg{height: height}
-	fmt.Fprintf(&s.b, `<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">`, width, height, escape(label))
+	fmt.Fprintf(&s.b, `<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">`, width, height, html.EscapeString(label))
 	return s
 }
-
-func escape(text string) string { return html.EscapeString(Reveal(text, "")) }
 
 func (s *svg) rect(x, y, w, h float64, class string) {
 	fmt.Fprintf(&s.b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="%s"/>`, x, y, max(w, 0), max(h, 0), class)
@@ -50,9 +48,9 @@ func (s *svg) text(x, y, room float64, anchor, text string) {
 	shown := fit(text, room)
 	fmt.Fprintf(&s.b, `<text x="%.1f" y="%.1f" text-anchor="%s">`, x, y, anchor)
 	if shown != text {
-		fmt.Fprintf(&s.b, "<title>%s</title>", escape(text))
+		fmt.Fprintf(&s.b, "<title>%s</title>", html.EscapeString(text))
 	}
-	fmt.Fprintf(&s.b, "%s</text>", escape(shown))
+	fmt.Fprintf(&s.b, "%s</text>", html.EscapeString(shown))
 }
 
 // dot marks a point with the sign of a series.

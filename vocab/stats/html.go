@@ -27,5 +27,5 @@ func (p *Page) WriteHTML(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return t.Execute(w, p)
+	return page.Write(w, t, p)
 }
