@@ -60,6 +60,9 @@ func (a architecture) checkAttention(cfg *model.Config) error {
 		}
 		return a.checkWindows(cfg)
 	}
+	if q := cfg.NumAttentionHeads * cfg.HeadDim; a.name == "qwen2" && q != cfg.HiddenSize {
+		return fmt.Errorf("config.json: num_attention_heads x head_dim is %d, llama.cpp's qwen2 wants hidden_size %d", q, cfg.HiddenSize)
+	}
 	if a.name != "llama" && (cfg.MLPBias || cfg.AttentionBias) {
 		return fmt.Errorf("config.json: attention_bias or mlp_bias, which llama.cpp's %s has not", a.name)
 	}
