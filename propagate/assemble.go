@@ -163,6 +163,9 @@ func (r *run) write(ctx context.Context, t int, o *output, result *Result) (*Tar
 			return nil, err
 		}
 	}
+	if err := writeOldIDs(dir, o.oldIDs(), target.tok.Size()); err != nil {
+		return nil, err
+	}
 	if err := copyLicences(dir, target.Dir()); err != nil {
 		return nil, err
 	}

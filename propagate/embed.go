@@ -202,9 +202,8 @@ func (e *embedder) configs() error {
 	return checkpoint.WriteBothSpellings(e.config)
 }
 
-// writeOldIDs writes lep_vocab.json: for each token the old id whose row it keeps, null for a
-// new one. Training reads it to tell new rows from old.
-func (e *embedder) writeOldIDs(dir string) error {
+// oldIDs returns for each token the old id whose row it keeps, nil for a new one.
+func (e *embedder) oldIDs() []*int32 {
 	c := e.initial.Conversion
 	old := make([]*int32, c.Len())
 	for id := range old {
@@ -212,8 +211,13 @@ func (e *embedder) writeOldIDs(dir string) error {
 			old[id] = &c.IDs(id)[0]
 		}
 	}
+	return old
+}
+
+// writeOldIDs writes lep_vocab.json, from which training tells new rows from old.
+func writeOldIDs(dir string, old []*int32, baseSize int) error {
 	o := orderedjson.New()
-	if err := errors.Join(o.Set("size", len(old)), o.Set("base_size", e.m.tok.Size()), o.Set("old_ids", old)); err != nil {
+	if err := errors.Join(o.Set("size", len(old)), o.Set("base_size", baseSize), o.Set("old_ids", old)); err != nil {
 		return err
 	}
 	return writeObject(filepath.Join(dir, "lep_vocab.json"), o)
@@ -239,7 +243,7 @@ func (e *embedder) write(ctx context.Context, dir *atomic.Dir) (*EmbedResult, er
 			return nil, err
 		}
 	}
-	if err := e.writeOldIDs(dir.Path()); err != nil {
+	if err := writeOldIDs(dir.Path(), e.oldIDs(), e.m.tok.Size()); err != nil {
 		return nil, err
 	}
 	if err := copyLicences(dir.Path(), e.m.Dir()); err != nil {

@@ -78,6 +78,15 @@ func (v *vocabulary) index(target *tokenizer.Tokenizer) {
 	}
 }
 
+// oldIDs returns for each token its id in the target, nil for one that the vocabulary gained.
+func (v *vocabulary) oldIDs() []*int32 {
+	old := make([]*int32, v.tok.Size())
+	for from, id := range v.shared {
+		old[id] = &from
+	}
+	return old
+}
+
 // referenceVocabulary joins as the authors' code does: appended tokens lose their
 // flags unless they have a role, and every added token that the target encodes to
 // one id takes that id's row. (Their order of appended tokens is that of a hash
