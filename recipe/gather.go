@@ -1,0 +1,248 @@
+package recipe
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"lep/eval"
+	"lep/internal/atomic"
+	"lep/propagate"
+	"lep/report"
+	"lep/train"
+)
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// spread sums up the draws of a bootstrap.
+func spread(drawn []float64) *report.Spread {
+	slices.Sort(drawn)
+	mean, square := 0.0, 0.0
+	for _, x := range drawn {
+		mean += x / float64(len(drawn))
+	}
+	for _, x := range drawn {
+		square += (x - mean) * (x - mean) / float64(len(drawn)-1)
+	}
+	at := func(q float64) report.Number { return report.Number(drawn[int(q*float64(len(drawn)-1))]) }
+	return &report.Spread{Stderr: report.Number(math.Sqrt(square)), Low: at(0.025), High: at(0.975)}
+}
+
+// report gathers what all stages have found into results.json and the page.
+func (r *Run) report(s *Stage) (any, error) {
+	g := &gathering{Run: r, out: report.Run{
+		Title: r.recipe.Report.Title, Lead: r.recipe.Report.Lead, Lep: r.opts.Version,
+		Machine:   fmt.Sprintf("%d threads, %s/%s", r.opts.Threads, runtime.GOOS, runtime.GOARCH),
+		Reproduce: []string{"lep run " + r.recipe.File},
+	}}
+	if g.out.Title == "" {
+		g.out.Title = r.recipe.Name
+	}
+	if r.recipe.Eval != nil {
+		g.out.Languages = sortedKeys(r.recipe.Eval.HeldOut)
+	}
+	for _, n := range r.graph.Stages {
+		if n == s {
+			break
+		}
+		if err := g.step(n); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.models(); err != nil {
+		return nil, err
+	}
+	return nil, r.writeReport(&g.out)
+}
+
+// writeReport writes results.json and report.html.
+func (r *Run) writeReport(out *report.Run) error {
+	if err := report.Save(filepath.Join(r.recipe.RunDir, ResultsName), out); err != nil {
+		return err
+	}
+	var page bytes.Buffer
+	if err := report.Write(&page, out); err != nil {
+		return err
+	}
+	return atomic.WriteFile(filepath.Join(r.recipe.RunDir, ReportName), page.Bytes(), true)
+}
+
+// gathering is a report in the making.
+type gathering struct {
+	*Run
+	out     report.Run
+	answers map[string]int // place of a prompt in out.Answers
+}
+
+func (g *gathering) record(s *Stage) (*Record, error) {
+	rec, err := readRecord(s.dir)
+	if err == nil && rec == nil {
+		err = fmt.Errorf("%s: no record", s.dir)
+	}
+	return rec, err
+}
+
+// step tells of a stage: what was done and how long it took, curves and projections.
+func (g *gathering) step(s *Stage) error {
+	rec, err := g.record(s)
+	if err != nil {
+		return err
+	}
+	step := report.Step{Name: s.Name, Verb: string(s.Kind), State: string(rec.State), Seconds: report.Number(rec.Seconds), Settings: g.settings(s, rec)}
+	if g.state[s].count == 0 {
+		step.State = "kept"
+	}
+	g.out.Steps = append(g.out.Steps, step)
+	switch s.Kind {
+	case KindTrain, KindTune, KindInstruct:
+		return g.curves(s)
+	case KindPropagate:
+		var p propagate.Result
+		if err := json.Unmarshal(rec.Result, &p); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(s.dir, recordName), err)
+		}
+		for _, m := range p.Targets[0].Modules {
+			g.out.Projections = append(g.out.Projections, report.Projection{Model: s.Name, ModuleResult: m})
+		}
+	}
+	return nil
+}
+
+// settings lists what a stage has beside its package's defaults.
+func (g *gathering) settings(s *Stage, rec *Record) []report.Setting {
+	var now, defaults map[string]json.RawMessage
+	section := map[Kind]string{KindVocab: "tokenizer"}[s.Kind]
+	if section == "" {
+		section = string(s.Kind)
+	}
+	raw, err := settings(sectionOf(section).value)
+	if err != nil || json.Unmarshal(raw, &defaults) != nil || json.Unmarshal(rec.Options, &now) != nil {
+		return nil
+	}
+	var out []report.Setting
+	for _, key := range sortedKeys(now) {
+		if string(now[key]) != string(defaults[key]) {
+			value := strings.ReplaceAll(string(now[key]), g.recipe.RunDir+string(filepath.Separator), "")
+			out = append(out, report.Setting{Name: key, Value: strings.Trim(value, `"`)})
+		}
+	}
+	return out
+}
+
+func (g *gathering) curves(s *Stage) error {
+	dir := s.Out()
+	if adapter := filepath.Join(s.dir, "adapter"); exists(adapter) {
+		dir = adapter
+	}
+	records, err := train.ReadMetrics(dir)
+	if err != nil {
+		return err
+	}
+	g.out.Curves = append(g.out.Curves, report.Curves(s.Name, records)...)
+	return nil
+}
+
+// models tells of what was measured.
+func (g *gathering) models() error {
+	g.answers = map[string]int{}
+	for _, s := range g.graph.Stages {
+		if s.Kind != KindEval {
+			continue
+		}
+		rec, err := g.record(s)
+		if err != nil {
+			return err
+		}
+		var got Measured
+		if err := json.Unmarshal(rec.Result, &got); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(s.dir, recordName), err)
+		}
+		g.model(s, &got)
+	}
+	return nil
+}
+
+func (g *gathering) model(s *Stage, got *Measured) {
+	m := s.model
+	row := report.Model{Name: m.Name, Role: m.Role, Vocabulary: m.Vocabulary, Method: m.Method, Step: m.Step, Seed: m.Seed,
+		Digest: got.Fingerprint, VocabSize: got.VocabSize, Parameters: got.Parameters, Languages: got.Languages, Folder: m.path}
+	if m.stage != nil {
+		row.Folder = g.relative(m.stage.Out())
+	}
+	if m.Role == "target" && g.out.Reference == "" {
+		g.out.Reference = m.Name
+	}
+	if got.Tasks != nil {
+		row.Evaluation = g.relative(s.Out())
+		g.tasks(&row, got.Tasks)
+	}
+	g.out.Models = append(g.out.Models, row)
+	for _, a := range got.Answers {
+		i, ok := g.answers[a.Prompt]
+		if !ok {
+			i = len(g.out.Answers)
+			g.answers[a.Prompt] = i
+			g.out.Answers = append(g.out.Answers, report.Answered{Prompt: a.Prompt, Lang: a.Lang})
+		}
+		g.out.Answers[i].Answers = append(g.out.Answers[i].Answers, report.Answer{Model: m.Name, Text: a.Text, Tokens: a.Tokens, Seconds: report.Number(a.Seconds)})
+	}
+}
+
+func (g *gathering) relative(path string) string {
+	if rel, err := filepath.Rel(g.recipe.RunDir, path); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return path
+}
+
+// tasks copies the figures of an evaluation.
+func (g *gathering) tasks(row *report.Model, res *eval.Result) {
+	row.Tasks, row.Groups = map[string]report.Figure{}, map[string]report.Figure{}
+	row.Failed, row.Missing = res.Failed, res.Missing
+	characters, seconds := 0.0, 0.0
+	for _, name := range sortedKeys(res.Scores) {
+		row.Tasks[name] = *report.Sampled(res.Scores[name], res.Samples[name].Effective)
+		if m := res.Measures[name]; m.CharactersPerSecond > 0 {
+			characters, seconds = characters+m.CharactersPerSecond*m.Seconds, seconds+m.Seconds
+		}
+		if !slices.ContainsFunc(g.out.Tasks, func(t report.Task) bool { return t.Name == name }) {
+			g.out.Tasks = append(g.out.Tasks, report.Task{Name: name})
+		}
+	}
+	for name, value := range res.Groups {
+		row.Groups[name] = report.Figure{Value: report.Number(value), Spread: &report.Spread{Stderr: report.Number(res.GroupsStderr[name]),
+			Low: report.Number(value - 1.96*res.GroupsStderr[name]), High: report.Number(value + 1.96*res.GroupsStderr[name])}}
+	}
+	if res.Total != nil {
+		row.Total = report.Plain(*res.Total)
+	}
+	if seconds > 0 {
+		row.CharactersPerSecond = report.Plain(characters / seconds)
+	}
+}
+
+// writeLocked keeps the recipe with all defaults filled in, the versions and the inputs' digests.
+func (r *Run) writeLocked() error {
+	text, err := r.locked()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(r.recipe.RunDir, LockedName)
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(text) {
+		return nil
+	}
+	return atomic.WriteFile(path, text, true)
+}

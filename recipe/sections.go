@@ -1,0 +1,275 @@
+package recipe
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"lep/calibrate"
+	"lep/eval"
+	"lep/export"
+	"lep/internal/strictyaml"
+	"lep/propagate"
+	"lep/recipe/spec"
+	"lep/train"
+	"lep/vocab/build"
+)
+
+// Names is one name or a list of them.
+type Names []string
+
+// UnmarshalYAMLNode reads either form.
+func (l *Names) UnmarshalYAMLNode(n *strictyaml.Node) error {
+	if n.Kind == strictyaml.Scalar {
+		*l = Names{n.Text}
+		return nil
+	}
+	return n.Decode((*[]string)(l))
+}
+
+// Models are the checkpoints that a run starts from: folders or hub ids.
+type Models struct {
+	Source string `yaml:"source"` // the base model
+	Target Names  `yaml:"target"` // instruct models of its family
+	// Donor is the base with a new vocabulary, trained: the sections tokenizer, init and train make it
+	// where it is not given.
+	Donor Names `yaml:"donor"`
+	// For the cards of released models.
+	Language string   `yaml:"language"`
+	License  string   `yaml:"license"`
+	Datasets []string `yaml:"datasets"`
+}
+
+// Calibrate is the section for a model's own answers.
+type Calibrate struct {
+	calibrate.Options `yaml:",inline"`
+	// From is whose answers are taken: target (the original instruct model) or result (the adapted one).
+	From string `yaml:"from"`
+}
+
+// Tune is a training of the result: on the answers of calibrate and on data.
+type Tune struct {
+	train.Options `yaml:",inline"`
+	// AnswersWeight is the share of the answers in a mixture with data, as a weight behind a file is.
+	AnswersWeight float64 `yaml:"answers_weight"`
+	// AlphaScale divides lora_alpha when an adapter is merged.
+	AlphaScale float64 `yaml:"alpha_scale"`
+}
+
+// Eval says what is measured, and on which models.
+type Eval struct {
+	Models []string `yaml:"models"` // of source, target, donor, result, tuned, instructed; empty: all
+	// HeldOut are sets of texts, by language or any name: bits per byte and characters per token.
+	HeldOut  map[string][]string `yaml:"held_out"`
+	MaxTexts int                 `yaml:"max_texts"` // of each set, 0 for all
+
+	Tasks        []string `yaml:"tasks"` // darumeru, a group, names, or YAML files
+	Data         []string `yaml:"data"`  // folders of the tasks' data
+	Wording      string   `yaml:"wording"`
+	System       string   `yaml:"system_instruction"`
+	eval.Options `yaml:",inline"`
+
+	// Prompts are answered by every model, for the report and for the speed of generation: a file of
+	// JSON lines {"prompt", "lang"} or of plain lines.
+	Prompts    string `yaml:"prompts"`
+	MaxPrompts int    `yaml:"max_prompts"`
+	MaxAnswer  int    `yaml:"max_answer_tokens"`
+}
+
+// Report is the section for the page.
+type Report struct {
+	Title string `yaml:"title"`
+	Lead  string `yaml:"lead"`
+}
+
+// section is a part of a recipe: a struct with its defaults, and the keys in it that the run
+// fills in itself.
+type section struct {
+	name    string
+	about   string
+	value   any // the defaults
+	managed []string
+	grid    bool
+	paths   map[string]pathKind
+}
+
+// pathKind says what a value names, so that relative paths can be made absolute.
+type pathKind int
+
+const (
+	modelPath pathKind = iota + 1 // a folder, or a hub id if there is no such folder
+	dataPath                      // file, folder or glob, with =WEIGHT
+	filePath
+	taskPath // a YAML file, or a task's name
+)
+
+// trainManaged are the keys of a training that follow from the stages.
+var trainManaged = []string{"model", "output_dir", "threads", "blas", "memory", "resume_from_checkpoint", "seed"}
+
+var trainPaths = map[string]pathKind{"data": dataPath, "eval_data": dataPath}
+
+// sections lists what a recipe may hold, in the order of the stages. The one-value keys beside them
+// are in plainKeys.
+func sections() []section {
+	tuning := defaultTune()
+	return []section{
+		{name: "model", about: "the checkpoints to start from", value: Models{},
+			paths: map[string]pathKind{"source": modelPath, "target": modelPath, "donor": modelPath}},
+		{name: "tokenizer", about: "a vocabulary with the new language", value: build.DefaultOptions(), grid: true, managed: []string{"base"},
+			paths: map[string]pathKind{"add": modelPath, "corpus": dataPath, "held_out": dataPath}},
+		{name: "init", about: "first rows for it", value: propagate.DefaultEmbedOptions(), grid: true, managed: []string{"model", "tokenizer", "out", "force"}},
+		{name: "train", about: "the donor: continued pre-training of the base model", value: train.DefaultOptions(), grid: true,
+			managed: trainManaged, paths: trainPaths},
+		{name: "propagate", about: "into the instruct model", value: propagate.DefaultOptions(), grid: true,
+			managed: []string{"source", "donor", "targets", "force", "language", "license", "datasets"},
+			paths:   map[string]pathKind{"occurrences": filePath, "chat_template": filePath}},
+		{name: "calibrate", about: "a model's own answers as training data", value: defaultCalibrate(), grid: true,
+			managed: []string{"out", "rejected", "engine", "seed"}, paths: map[string]pathKind{"prompts": dataPath}},
+		{name: "tune", about: "training of the result on these answers", value: tuning, grid: true, managed: trainManaged, paths: trainPaths},
+		{name: "instruct", about: "further instruction tuning on data of your own", value: tuning, grid: true, managed: trainManaged, paths: trainPaths},
+		{name: "eval", about: "what is measured", value: defaultEval(),
+			paths: map[string]pathKind{"held_out": dataPath, "tasks": taskPath, "data": filePath, "wording": filePath, "prompts": filePath}},
+		{name: "export", about: "the last models in other formats", value: export.DefaultOptions(), grid: true, managed: []string{"model", "out"}},
+		{name: "report", about: "the page", value: Report{}},
+	}
+}
+
+func defaultCalibrate() Calibrate {
+	return Calibrate{Options: calibrate.DefaultOptions(), From: fromTarget}
+}
+
+// defaultTune trains all parameters gently on conversations.
+func defaultTune() Tune {
+	t := Tune{Options: train.DefaultOptions(), AnswersWeight: 1, AlphaScale: 1}
+	t.Task, t.Options.Train, t.LearningRate = train.SFT, train.All, 1e-5
+	return t
+}
+
+func defaultEval() Eval {
+	return Eval{Options: eval.DefaultOptions(), MaxTexts: 200, MaxPrompts: 8, MaxAnswer: 64}
+}
+
+// Whose answers Calibrate.From names.
+const (
+	fromTarget = "target"
+	fromResult = "result"
+)
+
+// resolvePaths makes the paths of a document absolute; those in it are relative to dir.
+func resolvePaths(root *strictyaml.Node, dir string) error {
+	if n := root.Get("run_dir"); n != nil {
+		resolve(n, filePath, dir)
+	}
+	for _, s := range sections() {
+		n := root.Get(s.name)
+		if n == nil {
+			continue
+		}
+		maps := []*strictyaml.Node{n}
+		if grid := n.Get("grid"); grid != nil {
+			maps = append(maps, grid.List...)
+		}
+		for _, m := range maps {
+			for key, kind := range s.paths {
+				if value := m.Get(key); value != nil {
+					resolve(value, kind, dir)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func resolve(n *strictyaml.Node, kind pathKind, dir string) {
+	for _, item := range n.List {
+		resolve(item, kind, dir)
+	}
+	for _, p := range n.Map {
+		resolve(p.Value, kind, dir)
+	}
+	if n.Kind != strictyaml.Scalar || n.Text == "" || filepath.IsAbs(n.Text) || strings.HasPrefix(n.Text, "${") {
+		return
+	}
+	joined := filepath.Join(dir, n.Text)
+	switch kind {
+	case modelPath:
+		if _, err := os.Stat(joined); err != nil && !strings.HasPrefix(n.Text, ".") {
+			return // a hub id
+		}
+	case taskPath:
+		if ext := filepath.Ext(n.Text); ext != ".yaml" && ext != ".yml" {
+			return
+		}
+	}
+	n.Text = joined
+}
+
+// variant is one point of a section's grid.
+type variant[T any] struct {
+	label string
+	skip  bool
+	opts  T
+}
+
+// decodeSection reads all variants of a section of the type of its defaults.
+func decodeSection[T any](root *strictyaml.Node, name string) ([]variant[T], error) {
+	s := sectionOf(name)
+	defaults := s.value.(T)
+	n := root.Get(name)
+	if err := s.refuseManaged(n); err != nil {
+		return nil, err
+	}
+	list, err := spec.Variants(n, reflect.TypeFor[T]())
+	if err != nil {
+		return nil, err
+	}
+	var out []variant[T]
+	for _, v := range list {
+		opts := defaults
+		if err := v.Node.Decode(&opts); err != nil {
+			return nil, err
+		}
+		out = append(out, variant[T]{v.Label, v.Skip, opts})
+	}
+	return out, nil
+}
+
+// decodePlain reads a section without a grid; false if it is not there.
+func decodePlain[T any](root *strictyaml.Node, name string) (T, bool, error) {
+	value := sectionOf(name).value.(T)
+	n := root.Get(name)
+	if n == nil || n.Kind == strictyaml.Null {
+		return value, false, nil
+	}
+	return value, true, n.Decode(&value)
+}
+
+func sectionOf(name string) section {
+	list := sections()
+	return list[slices.IndexFunc(list, func(s section) bool { return s.name == name })]
+}
+
+// refuseManaged refuses keys that follow from the other stages.
+func (s *section) refuseManaged(n *strictyaml.Node) error {
+	if n == nil {
+		return nil
+	}
+	maps := []*strictyaml.Node{n}
+	if grid := n.Get("grid"); grid != nil {
+		maps = append(maps, grid.List...)
+	}
+	for _, m := range maps {
+		for _, key := range s.managed {
+			if value := m.Get(key); value != nil {
+				advice := "leave it out: it follows from the recipe's other stages"
+				if key == "seed" {
+					advice = "give the seed once, outside all sections"
+				}
+				return value.Errorf(advice, "%s.%s cannot be set in a recipe", s.name, key)
+			}
+		}
+	}
+	return nil
+}

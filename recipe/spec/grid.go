@@ -1,0 +1,140 @@
+package spec
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"lep/internal/strictyaml"
+)
+
+// Keys of a section that belong to the grid, not to its type.
+const (
+	gridKey = "grid" // a list of settings laid over the section's own
+	nameKey = "name" // of a variant
+	skipKey = "skip" // true: the variant leaves the stage out
+)
+
+// Variant is a section with one value everywhere.
+type Variant struct {
+	Label string // tells it apart from the section's others; "" if there is only one without a name
+	Skip  bool
+	Node  *strictyaml.Node
+}
+
+const maxVariants = 256 // of a section
+
+// Variants spreads a section of the given type out: the entries of its grid, and every combination
+// of values where a list stands in the place of one. nil for a section that is not there.
+func Variants(section *strictyaml.Node, t reflect.Type) ([]Variant, error) {
+	if section == nil || section.Kind == strictyaml.Null {
+		return nil, nil
+	}
+	if section.Kind != strictyaml.Map {
+		return nil, section.Errorf("", "want keys and values, got %s", section.Kind)
+	}
+	common := section.Copy()
+	grid := take(common, gridKey)
+	list := []*strictyaml.Node{common}
+	if grid != nil {
+		if grid.Kind != strictyaml.List || len(grid.List) == 0 {
+			return nil, grid.Errorf("", "grid: want a list of settings, got %s", grid.Kind)
+		}
+		list = nil
+		for _, item := range grid.List {
+			if item.Kind != strictyaml.Map {
+				return nil, item.Errorf("", "grid: want keys and values, got %s", item.Kind)
+			}
+			merged := common.Copy()
+			Merge(merged, item.Copy())
+			list = append(list, merged)
+		}
+	}
+	var out []Variant
+	for i, n := range list {
+		variants, err := spread(n, t)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range variants {
+			if v.Label == "" && len(list) > 1 {
+				v.Label = fmt.Sprint(i + 1)
+			}
+			out = append(out, v)
+		}
+		if len(out) > maxVariants {
+			return nil, section.Errorf("", "the grid has more than %d variants", maxVariants)
+		}
+	}
+	return out, unique(section, out)
+}
+
+func unique(section *strictyaml.Node, list []Variant) error {
+	seen := map[string]bool{}
+	for _, v := range list {
+		if seen[v.Label] {
+			return section.Errorf("give each a name of its own", "two variants are called %q", v.Label)
+		}
+		seen[v.Label] = true
+	}
+	return nil
+}
+
+// spread makes a variant of every combination of values.
+func spread(n *strictyaml.Node, t reflect.Type) ([]Variant, error) {
+	first := Variant{Node: n}
+	if name := take(n, nameKey); name != nil {
+		if name.Kind != strictyaml.Scalar || Label(name.Text) != name.Text || name.Text == "" {
+			return nil, name.Errorf("letters, digits, _ and . will do", "name %q cannot name a folder", name.Text)
+		}
+		first.Label = name.Text
+	}
+	if skip := take(n, skipKey); skip != nil {
+		if err := skip.Decode(&first.Skip); err != nil {
+			return nil, err
+		}
+	}
+	out := []Variant{first}
+	for _, f := range Fields(t) {
+		values := n.Get(f.Name)
+		if values == nil || values.Kind != strictyaml.List || !f.single() {
+			continue
+		}
+		if len(values.List) == 0 {
+			return nil, values.Errorf("", "%s: an empty list", f.Name)
+		}
+		var next []Variant
+		for _, v := range out {
+			for _, value := range values.List {
+				with := Variant{Label: v.Label, Skip: v.Skip, Node: v.Node.Copy()}
+				with.Node.Set(f.Name, value.Copy())
+				if len(values.List) > 1 {
+					with.Label = join(v.Label, f.label(value))
+				}
+				next = append(next, with)
+			}
+		}
+		if out = next; len(out) > maxVariants {
+			return nil, values.Errorf("", "the grid has more than %d variants", maxVariants)
+		}
+	}
+	return out, nil
+}
+
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "-" + b
+}
+
+// Label turns a text into one that can be part of a folder's name.
+func Label(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= '0' && r <= '9', r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r == '.', r == '_', r == '-':
+			return r
+		}
+		return '_'
+	}, strings.Trim(text, "./"))
+}

@@ -1,0 +1,166 @@
+package spec
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"lep/internal/hint"
+	"lep/internal/strictyaml"
+)
+
+// File is a recipe's text and where it was found.
+type File struct {
+	ID   string // tells files apart: an absolute path, or a bundled recipe's name
+	Name string // as errors show it
+	Dir  string // what relative paths in it are relative to
+	Data []byte
+}
+
+// Find reads the file that name means in a recipe that lies in dir.
+type Find func(dir, name string) (File, error)
+
+// Resolve makes the paths in a document absolute: those in it are relative to dir.
+type Resolve func(root *strictyaml.Node, dir string) error
+
+const maxExtends = 16 // files, one extending the other
+
+// Load reads a recipe and all that it extends. What the recipe says stands before what it
+// inherits: maps are merged key by key, everything else is replaced; nothing (null) takes away.
+func Load(name string, find Find, resolve Resolve) (*strictyaml.Node, error) {
+	file, err := find("", name)
+	if err != nil {
+		return nil, err
+	}
+	return load(file, nil, find, resolve)
+}
+
+func load(file File, from []File, find Find, resolve Resolve) (*strictyaml.Node, error) {
+	root, err := strictyaml.Parse(file.Name, file.Data)
+	if err != nil {
+		return nil, err
+	}
+	if root.Kind != strictyaml.Map {
+		return nil, root.Errorf("", "a recipe is keys and values, got %s", root.Kind)
+	}
+	extends := take(root, "extends")
+	if err := resolve(root, file.Dir); err != nil {
+		return nil, err
+	}
+	if extends == nil || extends.Kind == strictyaml.Null {
+		return root, nil
+	}
+	if extends.Kind != strictyaml.Scalar {
+		return nil, extends.Errorf("", "extends: want the name of one recipe, got %s", extends.Kind)
+	}
+	parent, err := find(file.Dir, extends.Text)
+	if err != nil {
+		return nil, extends.Errorf(hint.Of(err), "extends: %v", err)
+	}
+	from = append(from, file)
+	if i := slices.IndexFunc(from, func(f File) bool { return f.ID == parent.ID }); i >= 0 {
+		var names []string
+		for _, f := range from[i:] {
+			names = append(names, f.Name)
+		}
+		return nil, extends.Errorf("take one extends out", "extends goes in a circle: %s", strings.Join(append(names, parent.Name), " -> "))
+	}
+	if len(from) >= maxExtends {
+		return nil, extends.Errorf("", "more than %d recipes extend one another", maxExtends)
+	}
+	inherited, err := load(parent, from, find, resolve)
+	if err != nil {
+		return nil, err
+	}
+	Merge(inherited, root)
+	return inherited, nil
+}
+
+// take removes a key of a map and returns its value, nil if there is none.
+func take(n *strictyaml.Node, key string) *strictyaml.Node {
+	value := n.Get(key)
+	n.Map = slices.DeleteFunc(n.Map, func(p strictyaml.Pair) bool { return p.Key.Text == key })
+	return value
+}
+
+// Merge lays over on base: maps key by key, everything else as a whole.
+func Merge(base, over *strictyaml.Node) {
+	for _, p := range over.Map {
+		old := base.Get(p.Key.Text)
+		if old != nil && old.Kind == strictyaml.Map && p.Value.Kind == strictyaml.Map {
+			Merge(old, p.Value)
+			continue
+		}
+		base.Set(p.Key.Text, p.Value)
+	}
+}
+
+// Set changes one value: "train.max_steps=10", "eval.tasks=[multiq, use]", "calibrate=null". Paths
+// in it are relative to the current folder.
+func Set(root *strictyaml.Node, assignment string, resolve Resolve) error {
+	path, text, found := strings.Cut(assignment, "=")
+	if !found || path == "" || strings.Contains("."+path+".", "..") {
+		return hint.Errorf("write --set train.max_steps=10", "set %q: want KEY=VALUE, keys joined by dots", assignment)
+	}
+	value, err := strictyaml.Parse("--set "+path, []byte(text))
+	if err != nil {
+		return err
+	}
+	keys := strings.Split(path, ".")
+	for _, key := range slices.Backward(keys) {
+		outer := &strictyaml.Node{Kind: strictyaml.Map}
+		outer.Set(key, value)
+		outer.Map[0].Key.Line = 0
+		value = outer
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if err := resolve(value, dir); err != nil {
+		return err
+	}
+	for at, i := root, 0; i < len(keys)-1; i++ {
+		if at = at.Get(keys[i]); at != nil && at.Kind != strictyaml.Map && at.Kind != strictyaml.Null {
+			return fmt.Errorf("set %s: %s is %s and has no keys", path, strings.Join(keys[:i+1], "."), at.Kind)
+		}
+	}
+	Merge(root, value)
+	return nil
+}
+
+// Interpolate replaces ${NAME} in all values by lookup's answer; an unknown name is an error.
+func Interpolate(n *strictyaml.Node, lookup func(name string) (string, error)) error {
+	for _, item := range n.List {
+		if err := Interpolate(item, lookup); err != nil {
+			return err
+		}
+	}
+	for _, p := range n.Map {
+		if err := Interpolate(p.Value, lookup); err != nil {
+			return err
+		}
+	}
+	var out strings.Builder
+	rest := n.Text
+	for {
+		before, after, found := strings.Cut(rest, "${")
+		out.WriteString(before)
+		if !found {
+			break
+		}
+		name, behind, closed := strings.Cut(after, "}")
+		if !closed {
+			return n.Errorf("", "${ without }")
+		}
+		value, err := lookup(name)
+		if err != nil {
+			return n.Errorf("there are ${run.dir} and ${env:NAME}", "${%s}: %v", name, err)
+		}
+		out.WriteString(value)
+		rest = behind
+	}
+	n.Text = out.String()
+	return nil
+}

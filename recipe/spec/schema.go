@@ -1,0 +1,75 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// Schema describes a struct as JSON Schema, with the values of defaults (a struct of that type). Where
+// grids is set, a list may stand in the place of one value, and the keys of grids are known. Keys in
+// without are left out.
+func Schema(defaults reflect.Value, grids bool, without []string) map[string]any {
+	properties := map[string]any{}
+	for _, f := range Fields(defaults.Type()) {
+		if slices.Contains(without, f.Name) {
+			continue
+		}
+		s := typeSchema(defaults.FieldByIndex(f.Path))
+		if f.single() && grids {
+			s = map[string]any{"anyOf": []any{s, map[string]any{"type": "array", "items": s, "minItems": 1}}}
+		}
+		properties[f.Name] = s
+	}
+	out := map[string]any{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+	if grids {
+		properties[nameKey] = map[string]any{"type": "string", "description": "names the variant"}
+		properties[skipKey] = map[string]any{"type": "boolean", "description": "leaves the stage out"}
+		item := Schema(defaults, false, without)
+		maps.Copy(item["properties"].(map[string]any), properties)
+		properties[gridKey] = map[string]any{"type": "array", "items": item, "minItems": 1, "description": "variants: settings laid over the section's own"}
+	}
+	return out
+}
+
+// typeSchema describes one value; what it holds is the default.
+func typeSchema(v reflect.Value) map[string]any {
+	t := v.Type()
+	out := map[string]any{}
+	switch {
+	case t == timeType:
+		return map[string]any{"type": "string", "default": fmt.Sprint(v.Interface())}
+	case reflect.PointerTo(t).Implements(nodeType):
+		return out
+	case reflect.PointerTo(t).Implements(textType):
+		out["type"] = "string"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		out["type"] = "boolean"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		out["type"] = "integer"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		out["type"], out["minimum"] = "integer", 0
+	case reflect.Float32, reflect.Float64:
+		out["type"] = "number"
+	case reflect.String:
+		out["type"] = "string"
+	case reflect.Slice:
+		out["type"], out["items"] = "array", typeSchema(reflect.New(t.Elem()).Elem())
+		if v.Len() > 0 {
+			out["default"] = v.Interface()
+		}
+		return out
+	case reflect.Map:
+		out["type"], out["additionalProperties"] = "object", typeSchema(reflect.New(t.Elem()).Elem())
+		return out
+	case reflect.Struct:
+		return Schema(v, false, nil)
+	}
+	if out["type"] != nil && v.CanInterface() {
+		out["default"] = v.Interface()
+	}
+	return out
+}
