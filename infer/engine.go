@@ -117,7 +117,7 @@ func open(files *checkpoint.Model, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	gen, err := readGeneration(cfg, files.GenerationConfig())
+	gen, err := ReadGeneration(cfg, files)
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +185,11 @@ func (e *Engine) Generation() Generation { return e.gen }
 
 // Context returns the most tokens of a sequence, prompt and answer together.
 func (e *Engine) Context() int { return e.model.Config.MaxPositionEmbeddings }
+
+// ReadGeneration reads what a model folder with a config says of generating.
+func ReadGeneration(cfg *model.Config, files *checkpoint.Model) (Generation, error) {
+	return readGeneration(cfg, files.GenerationConfig())
+}
 
 // readGeneration reads generation_config.json (nil if there is none); it wins over config.json.
 func readGeneration(cfg *model.Config, o *orderedjson.Object) (Generation, error) {

@@ -92,6 +92,11 @@ func (r *run) begin(ctx context.Context) (ended string, err error) {
 		}
 		return "", nil
 	}
+	if r.opts.ScoreTasks != nil {
+		if _, err := r.scoreTasks(ctx); err != nil {
+			return "", err
+		}
+	}
 	if r.eval == nil {
 		return "", nil
 	}
@@ -143,6 +148,11 @@ func (r *run) afterStep(ctx context.Context) (ended string, err error) {
 	stop := r.asked(stopFile)
 	if r.evaluationDue() {
 		if ended, err = r.compare(ctx); err != nil {
+			return "", err
+		}
+	}
+	if r.tasksDue() {
+		if _, err := r.scoreTasks(ctx); err != nil {
 			return "", err
 		}
 	}
@@ -287,6 +297,13 @@ func (r *run) finish(ctx context.Context, last Step, ended string) (*Result, err
 		if err := r.takeBest(res); err != nil {
 			return nil, err
 		}
+	}
+	if r.opts.ScoreTasks != nil {
+		scores, err := r.scoreTasks(ctx)
+		if err != nil {
+			return r.interrupted(ctx, err, nil)
+		}
+		res.Tasks = scores
 	}
 	if n := r.feed.cutSamples(); n > 0 {
 		r.log.Warn("samples longer than sequence_len were cut", "samples", n)

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"lep/internal/atomic"
@@ -18,7 +20,7 @@ import (
 // Record is a line of metrics.jsonl.
 type Record struct {
 	Time            string   `json:"time"`
-	Event           string   `json:"event"` // step, eval, checkpoint, resume, stop
+	Event           string   `json:"event"` // step, eval, tasks, checkpoint, resume, stop
 	Step            int      `json:"step"`
 	Epoch           float64  `json:"epoch"`
 	Tokens          int64    `json:"tokens"`         // of the run so far, without padding
@@ -31,6 +33,8 @@ type Record struct {
 	EvalLoss        *float64 `json:"eval_loss,omitempty"`
 	BitsPerByte     *float64 `json:"eval_bits_per_byte,omitempty"`
 	Note            string   `json:"note,omitempty"`
+
+	Tasks map[string]float64 `json:"tasks,omitempty"` // scores of tasks, by name
 }
 
 // MetricsFile is the file in a run folder that holds the course of the run, a JSON object a line.
@@ -126,6 +130,11 @@ func (m *metrics) write(r Record) error {
 			continue
 		}
 		if err := m.board.scalar(now, r.Step, s.tag, *s.value); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Tasks)) {
+		if err := m.board.scalar(now, r.Step, "tasks/"+name, r.Tasks[name]); err != nil {
 			return err
 		}
 	}

@@ -77,6 +77,7 @@ type Options struct {
 	MaxEvalTokens         int      `yaml:"max_eval_tokens" json:"max_eval_tokens"` // the first tokens of EvalData; 0: all
 	EarlyStoppingPatience int      `yaml:"early_stopping_patience" json:"early_stopping_patience"`
 	LoadBestModelAtEnd    bool     `yaml:"load_best_model_at_end" json:"load_best_model_at_end"`
+	EvalTaskSteps         int      `yaml:"eval_task_steps" json:"eval_task_steps"` // of ScoreTasks; 0: before and after
 
 	LoggingSteps         int     `yaml:"logging_steps" json:"logging_steps"`
 	SaveSteps            int     `yaml:"save_steps" json:"save_steps"`     // 0: none by steps
@@ -100,6 +101,8 @@ type Options struct {
 	Version string         `yaml:"-" json:"-"` // of lep, for lep.json
 	Log     *slog.Logger   `yaml:"-" json:"-"` // nil discards
 	OnStep  func(Progress) `yaml:"-" json:"-"` // called after each step, from Run's goroutine
+	// ScoreTasks, if not nil, is asked before the first step, behind every EvalTaskSteps and at the end.
+	ScoreTasks TaskScorer `yaml:"-" json:"-"`
 }
 
 // Task says what a row of data is.
@@ -181,6 +184,9 @@ func (o *Options) Validate() error {
 	if len(o.Data) == 0 {
 		return errors.New("data: no files given")
 	}
+	if o.ScoreTasks != nil && o.Backend != Native {
+		return fmt.Errorf("backend is %s: tasks are scored during training by backend %s alone", o.Backend, Native)
+	}
 	return nil
 }
 
@@ -214,7 +220,7 @@ func (o *Options) checkCounts() error {
 	}{
 		{"sequence_len", o.SequenceLen, 0}, {"per_device_batch_size", o.PerDeviceBatchSize, 1},
 		{"gradient_accumulation_steps", o.GradientAccumulationSteps, 1}, {"max_steps", o.MaxSteps, 0},
-		{"warmup_steps", o.WarmupSteps, 0}, {"eval_steps", o.EvalSteps, 0}, {"max_eval_tokens", o.MaxEvalTokens, 0},
+		{"warmup_steps", o.WarmupSteps, 0}, {"eval_steps", o.EvalSteps, 0}, {"eval_task_steps", o.EvalTaskSteps, 0}, {"max_eval_tokens", o.MaxEvalTokens, 0},
 		{"early_stopping_patience", o.EarlyStoppingPatience, 0}, {"logging_steps", o.LoggingSteps, 1}, {"save_steps", o.SaveSteps, 0},
 		{"save_total_limit", o.SaveTotalLimit, 1}, {"shuffle_tokens", o.ShuffleTokens, 1}, {"freeze_rows_below", o.FreezeRowsBelow, 0},
 		{"counted_rows", o.CountedRows, 0}, {"threads", o.Threads, 0},

@@ -27,15 +27,18 @@ import (
 
 // Result is what a run came to.
 type Result struct {
-	Out             string  `json:"output_dir"`
-	Steps           int     `json:"steps"`
-	Epochs          float64 `json:"epochs"`
-	Tokens          int64   `json:"tokens"`  // without padding
-	Trained         int     `json:"trained"` // elements
-	Loss            float64 `json:"loss"`    // of the last step
-	Before          *Score  `json:"before,omitempty"`
-	After           *Score  `json:"after,omitempty"` // of the weights written
-	Best            *Best   `json:"best,omitempty"`
+	Out     string  `json:"output_dir"`
+	Steps   int     `json:"steps"`
+	Epochs  float64 `json:"epochs"`
+	Tokens  int64   `json:"tokens"`  // without padding
+	Trained int     `json:"trained"` // elements
+	Loss    float64 `json:"loss"`    // of the last step
+	Before  *Score  `json:"before,omitempty"`
+	After   *Score  `json:"after,omitempty"` // of the weights written
+	Best    *Best   `json:"best,omitempty"`
+	// Tasks are the scores of the weights written, by task.
+	Tasks map[string]float64 `json:"tasks,omitempty"`
+
 	Seconds         float64 `json:"seconds"` // of training, before a resume too
 	TokensPerSecond float64 `json:"tokens_per_second"`
 	Memory          Memory  `json:"memory"`

@@ -233,7 +233,7 @@ func prune(run string, keep int) error {
 
 // bookkeeping are settings that do not change what is trained: a run may be resumed with others.
 var bookkeeping = []string{"model", "adapter", "output_dir", "logging_steps", "save_steps", "save_minutes", "save_total_limit",
-	"resume_from_checkpoint", "tensorboard", "torch", "memory", "gradient_checkpointing", "threads", "blas", "output_dtype", "counted_rows"}
+	"resume_from_checkpoint", "tensorboard", "eval_task_steps", "torch", "memory", "gradient_checkpointing", "threads", "blas", "output_dtype", "counted_rows"}
 
 // recipe returns the settings that decide the course of a run, with a fingerprint of the
 // model and the size of the data.

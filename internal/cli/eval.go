@@ -189,18 +189,10 @@ func (a *app) evalOptions(o *evalFlags, tasks []eval.Task) error {
 		}
 		o.opts.Wording = w
 	}
-	for _, dir := range o.data {
-		if info, err := os.Stat(dir); err != nil {
-			return err
-		} else if !info.IsDir() {
-			return usagef("--data %s: not a folder", dir)
-		}
-	}
-	hub, err := checkpoint.HubFromEnv(os.Getenv)
-	if err != nil {
+	var err error
+	if o.opts.Data, err = evalData(o.data); err != nil {
 		return err
 	}
-	o.opts.Data = eval.Data{Dirs: o.data, Hub: hub.Cache}
 	for _, t := range darumeru.Tasks() {
 		if slices.ContainsFunc(tasks, func(l eval.Task) bool { return l.Group != eval.Extra }) {
 			o.opts.Expected = append(o.opts.Expected, t.Name)
@@ -209,6 +201,19 @@ func (a *app) evalOptions(o *evalFlags, tasks []eval.Task) error {
 	o.opts.Config = map[string]any{"lep": currentVersion().Version, "num_fewshot": o.opts.NumFewshot, "tasks": o.tasks, "no_chat_template": o.noTemplate,
 		"system_instruction": o.system, "wording": o.wording, "gen_kwargs": o.opts.Generation}
 	return nil
+}
+
+// evalData says where data sets lie: in folders, and in the hub's cache.
+func evalData(dirs []string) (eval.Data, error) {
+	for _, dir := range dirs {
+		if info, err := os.Stat(dir); err != nil {
+			return eval.Data{}, err
+		} else if !info.IsDir() {
+			return eval.Data{}, usagef("--data %s: not a folder", dir)
+		}
+	}
+	hub, err := checkpoint.HubFromEnv(os.Getenv)
+	return eval.Data{Dirs: dirs, Hub: hub.Cache}, err
 }
 
 // evalModel opens what is to be asked; done closes it.

@@ -27,6 +27,7 @@ type trainingFlags struct {
 func (a *app) trainCmd() *cobra.Command {
 	opts := train.DefaultOptions()
 	var flags trainingFlags
+	var tasks taskFlags
 	cmd := &cobra.Command{
 		Use:   "train --model DIR --data F --out DIR",
 		Short: "Train embeddings, all parameters or low-rank terms on texts or conversations",
@@ -40,11 +41,14 @@ The folder given by --out holds metrics.jsonl and checkpoints while the training
 same command again goes on at the newest checkpoint, or does nothing if the training is finished. Ctrl-C finishes the step and writes a checkpoint;
 touch OUT/save writes one and goes on; touch OUT/stop ends with the weights there are.
 
+--eval-tasks scores the weights on tasks of lep eval as they are trained; the scores stand in metrics.jsonl and in TensorBoard.
+
 --backend torch does the same training on PyTorch (FSDP2), on GPUs or processors, of one machine or several: docs/on-gpus.md. Arguments behind --
 go to torchrun.`,
 		Example: `  lep train --model ./llama3-extended --data 'ru/*.jsonl.zst=0.7' --data 'en/*.jsonl.zst=0.3' --learning-rate 2e-4 --out ./donor
   lep train --model ./instruct --data chats.jsonl --task sft --train lora --lora-r 16 --out ./adapter
   lep train --model ./llama3-extended --data 'ru/*.jsonl.zst' --out ./donor --backend torch --nproc 8
+  lep train --model ./base --data texts.txt --eval-every 500 --eval-tasks parus,rcb --eval-tasks-data ./darumeru --eval-limit 50 --out ./donor
   lep train --model ./base --data texts.txt --preview 3 --out ./none`,
 		Args: torchrunArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,6 +59,10 @@ go to torchrun.`,
 				return err
 			}
 			opts.Threads, opts.BLAS, opts.Seed, opts.Force, opts.Version = a.threads, a.blas, uint64(a.seed), a.force, Version
+			var err error
+			if opts.ScoreTasks, err = a.scorer(&tasks, opts); err != nil {
+				return err
+			}
 			if err := opts.Validate(); err != nil {
 				return usageError{err}
 			}
@@ -67,6 +75,7 @@ go to torchrun.`,
 	bindTraining(cmd.Flags(), &opts)
 	bindTorch(cmd.Flags(), &opts)
 	flags.bind(cmd.Flags())
+	tasks.bind(cmd.Flags(), &opts)
 	for _, name := range []string{"model", "data", "out"} {
 		cobra.CheckErr(cmd.MarkFlagRequired(name))
 	}
@@ -245,6 +254,9 @@ func (a *app) printTraining(r *train.Result) error {
 	if r.After != nil {
 		rows = append(rows, []string{"held-out after", score(r.After)})
 	}
+	if len(r.Tasks) > 0 {
+		rows = append(rows, []string{"tasks after", scoreList(r.Tasks)})
+	}
 	if r.Best != nil {
 		rows = append(rows, []string{"best at step", thousands(int64(r.Best.Step))})
 	}
@@ -278,6 +290,11 @@ func (l *trainLine) show(p train.Progress) {
 		}
 		l.end()
 		fmt.Fprintf(l.out, "step %d/%d: held-out %s\n", p.Step, p.Steps, what)
+		return
+	}
+	if p.Event == "tasks" {
+		l.end()
+		fmt.Fprintf(l.out, "step %d/%d: %s\n", p.Step, p.Steps, scoreList(p.Tasks))
 		return
 	}
 	now := time.Now()
