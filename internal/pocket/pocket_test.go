@@ -2,6 +2,7 @@ package pocket
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -107,5 +108,37 @@ func TestTexts(t *testing.T) {
 	}
 	if _, err := Questions("none", "ru"); err == nil {
 		t.Error("an unknown task gave no error")
+	}
+}
+
+func TestMaterialize(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Materialize(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]int{"texts/ru.heldout.jsonl": 196, "practice/prompts.jsonl": promptsAsked, "practice/samples.jsonl": samplesGiven,
+		"practice/copying.jsonl": copyingTexts, "practice/passages.jsonl": passagesTold, "tasks/first-ru.jsonl": 100, "tasks/shown.jsonl": 10} {
+		raw, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(raw, []byte("\n")); n != want {
+			t.Errorf("%s: %d lines, want %d", file, n, want)
+		}
+	}
+	held, err := os.ReadFile(filepath.Join(dir, "tasks", "copy-ru.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var question struct{ Answer string }
+	if err := json.Unmarshal(held[:bytes.IndexByte(held, '\n')], &question); err != nil {
+		t.Fatal(err)
+	}
+	prompts, err := os.ReadFile(filepath.Join(dir, "practice", "prompts.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if question.Answer == "" || bytes.Contains(prompts, []byte(question.Answer)) {
+		t.Errorf("%q is held out, but among the prompts for training", question.Answer)
 	}
 }

@@ -1,0 +1,202 @@
+package pocket
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lep/internal/pocket/practice"
+)
+
+// How much practice Materialize writes.
+const (
+	copyingTexts   = 4000  // texts of copying practice
+	promptsAsked   = 12000 // instructions for self-calibration, five in six of them Russian
+	samplesGiven   = 8000  // instructions with their right answers, in the same proportion
+	passagesTold   = 2500  // Russian passages as an assistant's words, so that tuning does not unlearn prose
+	passageLength  = 450   // characters
+	russianPrompts = 5. / 6
+)
+
+// Materialize writes all that the recipes pocket and pocket-quick start from into dir, which must exist: the
+// family (see Unpack) and
+//
+//	texts/{ru,en}.train.jsonl      prose for vocabularies and donors
+//	texts/{ru,en}.heldout.jsonl    prose of other authors, in pieces of 480 characters
+//	practice/copying.jsonl         copying practice, without which so small a donor unlearns to copy
+//	practice/prompts.jsonl         instructions without answers
+//	practice/samples.jsonl         instructions with the right answers
+//	practice/passages.jsonl        Russian prose as conversations
+//	tasks/KIND-LANGUAGE.yaml       the held-out questions as tasks of lep eval
+//	tasks/shown.jsonl              a question of each task, for the report
+//
+// The practice is made from the training texts alone, by a fixed seed.
+func Materialize(ctx context.Context, dir string) (*Family, error) {
+	family, err := Unpack(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, sub := range []string{"texts", "practice", "tasks"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if err := writeTexts(filepath.Join(dir, "texts")); err != nil {
+		return nil, err
+	}
+	if err := writePractice(filepath.Join(dir, "practice")); err != nil {
+		return nil, err
+	}
+	return family, writeTasks(filepath.Join(dir, "tasks"))
+}
+
+func writeTexts(dir string) error {
+	for _, lang := range Languages {
+		raw, err := read(lang + ".train.jsonl")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, lang+".train.jsonl"), raw, 0o644); err != nil {
+			return err
+		}
+		pieces, err := Heldout(lang)
+		if err != nil {
+			return err
+		}
+		if err := writeLines(filepath.Join(dir, lang+".heldout.jsonl"), len(pieces), func(i int) any { return text{pieces[i]} }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type text struct {
+	Text string `json:"text"`
+}
+
+func writePractice(dir string) error {
+	var pools []*practice.Pool
+	var russian []string
+	for _, lang := range Languages {
+		texts, err := training(lang)
+		if err != nil {
+			return err
+		}
+		pool, err := practice.NewPool(lang, texts)
+		if err != nil {
+			return err
+		}
+		pools = append(pools, pool)
+		if lang == "ru" {
+			russian = texts
+		}
+	}
+	m, shares := practice.NewMaker(1, pools...), practice.DefaultShares()
+	sample := func(int) any { return m.Sample(m.Kind(shares), m.Language(russianPrompts)) }
+	type prompt struct {
+		Prompt   string `json:"prompt"`
+		Kind     string `json:"task"`
+		Language string `json:"lang"`
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, file := range []struct {
+		name string
+		n    int
+		line func(i int) any
+	}{
+		{"copying", copyingTexts, func(int) any { return text{m.Copying("ru", 100, 400)} }},
+		{"prompts", promptsAsked, func(i int) any {
+			s := sample(i).(practice.Sample)
+			return prompt{s.Prompt(), s.Kind, s.Language}
+		}},
+		{"samples", samplesGiven, sample},
+		{"passages", passagesTold, func(int) any {
+			return map[string][]practice.Message{"messages": {{Role: "assistant", Content: passage(rng, russian)}}}
+		}},
+	} {
+		if err := writeLines(filepath.Join(dir, file.name+".jsonl"), file.n, file.line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passage draws a piece of a text that begins with a word.
+func passage(rng *rand.Rand, texts []string) string {
+	for {
+		runes := []rune(texts[rng.IntN(len(texts))])
+		if len(runes) <= 2*passageLength {
+			continue
+		}
+		from := rng.IntN(len(runes) - passageLength)
+		_, words, found := strings.Cut(string(runes[from:from+passageLength]), " ")
+		if found {
+			return strings.TrimSpace(words)
+		}
+	}
+}
+
+// training returns the bundled training texts of a language.
+func training(lang string) ([]string, error) {
+	var out []string
+	err := lines(lang+".train.jsonl", func(line []byte) error {
+		var doc text
+		err := json.Unmarshal(line, &doc)
+		out = append(out, doc.Text)
+		return err
+	})
+	return out, err
+}
+
+// Tasks names the kinds of questions that have one right answer.
+var Tasks = []string{"copy", "first", "last", "choice", "contains"}
+
+// Languages of the family.
+var Languages = []string{"ru", "en"}
+
+// longestAnswer is the limit of an answer in tokens: above all answers of the questions in the old vocabulary.
+const longestAnswer = 80
+
+func writeTasks(dir string) error {
+	var shown []any
+	for _, lang := range Languages {
+		for _, task := range Tasks {
+			questions, err := Questions(task, lang)
+			if err != nil {
+				return err
+			}
+			name := task + "-" + lang
+			err = writeLines(filepath.Join(dir, name+".jsonl"), len(questions), func(i int) any {
+				return map[string]string{"prompt": questions[i].Prompt, "answer": questions[i].Answer}
+			})
+			if err != nil {
+				return err
+			}
+			yaml := fmt.Sprintf("task: %s\ndataset: [%s.jsonl]\nnum_fewshot: 0\nprompt: \"{{ prompt }}\"\nanswer: \"{{ answer }}\"\nmax_new_tokens: %d\nmetrics: [em]\n",
+				name, name, longestAnswer)
+			if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(yaml), 0o644); err != nil {
+				return err
+			}
+			shown = append(shown, map[string]string{"text": questions[0].Prompt, "lang": lang})
+		}
+	}
+	return writeLines(filepath.Join(dir, "shown.jsonl"), len(shown), func(i int) any { return shown[i] })
+}
+
+// writeLines writes n JSON lines.
+func writeLines(path string, n int, line func(i int) any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for i := range n {
+		if err := enc.Encode(line(i)); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
