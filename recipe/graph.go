@@ -84,7 +84,8 @@ type graph struct {
 
 // point is where a chain of stages has come to in the grid.
 type point struct {
-	label      string // of all choices so far
+	label      string // of all choices so far, and of the seed if there are several
+	choices    string // without the seed: what the key only speaks of
 	vocabulary string
 	method     string
 	seed       uint64
@@ -123,6 +124,17 @@ func orDefault[T any](list []variant[T], section string) []variant[T] {
 		return list
 	}
 	return []variant[T]{{opts: sectionOf(section).value.(T)}}
+}
+
+// applying returns the variants that are for a chain of stages.
+func applying[T any](list []variant[T], label string) []variant[T] {
+	var out []variant[T]
+	for _, v := range list {
+		if v.applies == nil || v.applies(label) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // targetLabel tells instruct models apart where there are several.
@@ -165,7 +177,7 @@ func (g *graph) donors() []point {
 			if len(r.Models.Donor) > 1 {
 				label = filepath.Base(d)
 			}
-			p := point{label: g.withSeed(label, seed), vocabulary: label, seed: seed, path: d}
+			p := point{label: g.withSeed(label, seed), choices: label, vocabulary: label, seed: seed, path: d}
 			if seed == r.Seeds[0] {
 				g.Models = append(g.Models, &Model{Name: dash("donor", label), Role: "donor", Vocabulary: label, path: d})
 			}
@@ -184,7 +196,7 @@ func (g *graph) donors() []point {
 		for _, i := range orDefault(r.init, "init") {
 			first := g.init(v.label, vocab, i)
 			for _, seed := range r.Seeds {
-				p := point{label: dash(v.label, i.label), vocabulary: dash(vocabulary, i.label), seed: seed, base: first}
+				p := point{label: dash(v.label, i.label), choices: dash(v.label, i.label), vocabulary: dash(vocabulary, i.label), seed: seed, base: first}
 				out = append(out, g.trained(p)...)
 			}
 		}
@@ -231,15 +243,16 @@ func (g *graph) init(label string, vocab *Stage, v variant[propagate.EmbedOption
 // trained lays out the trainings that begin at a point; without a section train the first rows are
 // propagated as they are.
 func (g *graph) trained(p point) []point {
-	if g.r.train == nil {
+	variants := applying(g.r.train, p.choices)
+	if len(variants) == 0 {
 		p.label, p.control = g.withSeed(p.label, p.seed), true
 		g.Models = append(g.Models, g.model("donor", p, "", p.base))
 		return []point{p}
 	}
 	var out []point
-	for _, v := range g.r.train {
+	for _, v := range variants {
 		q := p
-		q.label = dash(g.withSeed(p.label, p.seed), v.label)
+		q.label, q.choices = dash(g.withSeed(p.label, p.seed), v.label), dash(p.choices, v.label)
 		q.method = v.label
 		if q.control = v.skip; !v.skip {
 			s := g.training(KindTrain, "train", q.label, v.opts, p.base, p.seed)
@@ -284,9 +297,9 @@ func (g *graph) propagate(p point) {
 		if r.propagate == nil {
 			break
 		}
-		for _, v := range r.propagate {
+		for _, v := range applying(r.propagate, p.choices) {
 			q := p
-			q.label = dash(p.label, g.targetLabel(target), v.label)
+			q.label, q.choices = dash(p.label, g.targetLabel(target), v.label), dash(p.choices, g.targetLabel(target), v.label)
 			method := v.label
 			if method == "" {
 				method = string(v.opts.Method)
@@ -322,8 +335,8 @@ func (g *graph) propagation(p point, target string, o propagate.Options) *Stage 
 // tunings lays out self-calibration and instruction tuning of a result.
 func (g *graph) tunings(p point, target string, result *Stage) {
 	r := g.r
-	calibrations := r.calibrate
-	if r.tune == nil || calibrations == nil {
+	calibrations, tunings := applying(r.calibrate, p.choices), applying(r.tune, p.choices)
+	if len(tunings) == 0 || len(calibrations) == 0 {
 		calibrations = []variant[Calibrate]{{skip: true}}
 	}
 	for _, c := range calibrations {
@@ -332,16 +345,16 @@ func (g *graph) tunings(p point, target string, result *Stage) {
 			answers = g.answers(p, target, result, c)
 		}
 		label := dash(p.label, c.label)
-		for _, t := range orSkip(r.tune) {
+		for _, t := range orSkip(tunings) {
 			q, tuned := p, result
 			if !t.skip {
 				o := t.opts
-				q.label = dash(label, t.label)
+				q.label, q.choices = dash(label, t.label), dash(p.choices, c.label, t.label)
 				q.method = dash(p.method, c.label, t.label)
 				tuned = g.tuning(KindTune, q, o, result, answers)
 				g.Models = append(g.Models, g.model("result", q, "tuned", tuned))
 			}
-			for _, i := range orSkip(r.instruct) {
+			for _, i := range applying(r.instruct, q.choices) {
 				if i.skip {
 					continue
 				}
@@ -355,7 +368,7 @@ func (g *graph) tunings(p point, target string, result *Stage) {
 }
 
 func orSkip[T any](list []variant[T]) []variant[T] {
-	if list != nil {
+	if len(list) > 0 {
 		return list
 	}
 	return []variant[T]{{skip: true}}
@@ -428,6 +441,9 @@ func (g *graph) exports() {
 func (g *graph) evaluations() {
 	var all []*Stage
 	if g.r.Eval != nil {
+		if err := g.r.Eval.check(); err != nil && g.err == nil {
+			g.err = hint.Wrap(fmt.Errorf("%s: eval: %w", g.r.File, err), hint.Of(err))
+		}
 		for _, m := range g.Models {
 			if !g.r.Eval.wants(m) {
 				continue

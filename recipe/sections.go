@@ -208,9 +208,10 @@ func resolve(n *strictyaml.Node, kind pathKind, dir string) {
 
 // variant is one point of a section's grid.
 type variant[T any] struct {
-	label string
-	skip  bool
-	opts  T
+	label   string
+	skip    bool
+	applies func(label string) bool // to a chain of stages
+	opts    T
 }
 
 // decodeSection reads all variants of a section of the type of its defaults.
@@ -231,7 +232,7 @@ func decodeSection[T any](root *strictyaml.Node, name string) ([]variant[T], err
 		if err := v.Node.Decode(&opts); err != nil {
 			return nil, err
 		}
-		out = append(out, variant[T]{v.Label, v.Skip, opts})
+		out = append(out, variant[T]{v.Label, v.Skip, v.Applies, opts})
 	}
 	return out, nil
 }

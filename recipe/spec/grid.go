@@ -2,7 +2,9 @@ package spec
 
 import (
 	"fmt"
+	"path"
 	"reflect"
+	"slices"
 	"strings"
 
 	"lep/internal/strictyaml"
@@ -13,13 +15,23 @@ const (
 	gridKey = "grid" // a list of settings laid over the section's own
 	nameKey = "name" // of a variant
 	skipKey = "skip" // true: the variant leaves the stage out
+	onlyKey = "only" // a pattern, or a list of them: the variant is for chains of these names alone
 )
 
 // Variant is a section with one value everywhere.
 type Variant struct {
 	Label string // tells it apart from the section's others; "" if there is only one without a name
 	Skip  bool
+	Only  []string // patterns of path.Match; none: for all
 	Node  *strictyaml.Node
+}
+
+// Applies reports whether the variant is for a chain of stages whose choices so far are label.
+func (v Variant) Applies(label string) bool {
+	return v.Only == nil || slices.ContainsFunc(v.Only, func(pattern string) bool {
+		ok, _ := path.Match(pattern, label) // the pattern was checked when it was read
+		return ok
+	})
 }
 
 const maxVariants = 256 // of a section
@@ -94,6 +106,12 @@ func spread(n *strictyaml.Node, t reflect.Type) ([]Variant, error) {
 			return nil, err
 		}
 	}
+	if only := take(n, onlyKey); only != nil {
+		var err error
+		if first.Only, err = patterns(only); err != nil {
+			return nil, err
+		}
+	}
 	out := []Variant{first}
 	for _, f := range Fields(t) {
 		values := n.Get(f.Name)
@@ -106,7 +124,7 @@ func spread(n *strictyaml.Node, t reflect.Type) ([]Variant, error) {
 		var next []Variant
 		for _, v := range out {
 			for _, value := range values.List {
-				with := Variant{Label: v.Label, Skip: v.Skip, Node: v.Node.Copy()}
+				with := Variant{Label: v.Label, Skip: v.Skip, Only: v.Only, Node: v.Node.Copy()}
 				with.Node.Set(f.Name, value.Copy())
 				if len(values.List) > 1 {
 					with.Label = join(v.Label, f.label(value))
@@ -117,6 +135,25 @@ func spread(n *strictyaml.Node, t reflect.Type) ([]Variant, error) {
 		if out = next; len(out) > maxVariants {
 			return nil, values.Errorf("", "the grid has more than %d variants", maxVariants)
 		}
+	}
+	return out, nil
+}
+
+// patterns reads one pattern or a list of them.
+func patterns(n *strictyaml.Node) ([]string, error) {
+	list := n.List
+	if n.Kind == strictyaml.Scalar {
+		list = []*strictyaml.Node{n}
+	}
+	if len(list) == 0 {
+		return nil, n.Errorf("", "only: want a pattern or a list of them, got %s", n.Kind)
+	}
+	var out []string
+	for _, item := range list {
+		if _, err := path.Match(item.Text, ""); err != nil || item.Kind != strictyaml.Scalar || item.Text == "" {
+			return nil, item.Errorf("* stands for anything, [ab] for one of these", "only: %q is no pattern", item.Text)
+		}
+		out = append(out, item.Text)
 	}
 	return out, nil
 }

@@ -26,6 +26,8 @@ func Schema(defaults reflect.Value, grids bool, without []string) map[string]any
 	if grids {
 		properties[nameKey] = map[string]any{"type": "string", "description": "names the variant"}
 		properties[skipKey] = map[string]any{"type": "boolean", "description": "leaves the stage out"}
+		properties[onlyKey] = map[string]any{"type": []string{"string", "array"}, "items": map[string]any{"type": "string"},
+			"description": "the chains of stages that the variant is for, by patterns of their names so far"}
 		item := Schema(defaults, false, without)
 		maps.Copy(item["properties"].(map[string]any), properties)
 		properties[gridKey] = map[string]any{"type": "array", "items": item, "minItems": 1, "description": "variants: settings laid over the section's own"}
