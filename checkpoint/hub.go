@@ -155,7 +155,7 @@ func cutSnapshot(dir string) (repo, commit string, ok bool) {
 // PublicName is how others know a model: a hub id without its revision, a folder of the hub cache
 // by its id, another folder by its last part. It holds no path of this machine.
 func PublicName(pathOrID string) string {
-	if _, err := os.Stat(pathOrID); err != nil {
+	if _, err := os.Stat(pathOrID); err != nil && !filepath.IsAbs(pathOrID) {
 		id, _, _ := strings.Cut(pathOrID, "@")
 		return id
 	}

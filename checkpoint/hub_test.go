@@ -128,3 +128,18 @@ func TestHubLinksOutOfTheRepository(t *testing.T) {
 		t.Errorf("got %v (%s)", err, hint.Of(err))
 	}
 }
+
+func TestPublicName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "models--org--name", "snapshots", "0123")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for in, want := range map[string]string{
+		"org/name@main": "org/name", "name": "name", dir: "org/name", filepath.Dir(dir): "snapshots",
+		"/nowhere/models--org--other/snapshots/9": "org/other", "/nowhere/base/": "base",
+	} {
+		if got := PublicName(in); got != want {
+			t.Errorf("PublicName(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

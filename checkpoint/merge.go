@@ -37,10 +37,12 @@ func ParseTying(s string) (Tying, error) {
 type MergeOptions struct {
 	// AlphaScale divides lora_alpha and every alpha pattern: above 1 it weakens the
 	// adapter. A saved head of a tied model that is shared is weakened in the same way.
-	AlphaScale float64 `yaml:"alpha_scale"`
+	AlphaScale float64 `yaml:"alpha_scale" json:"alpha_scale"`
 	// NotScaleLMHead exempts LoRA terms on lm_head from AlphaScale.
-	NotScaleLMHead bool  `yaml:"not_scale_lm_head"`
-	Tying          Tying `yaml:"tying"`
+	NotScaleLMHead bool  `yaml:"not_scale_lm_head" json:"not_scale_lm_head"`
+	Tying          Tying `yaml:"tying" json:"tying"`
+
+	Version string `yaml:"-" json:"-"` // of lep, for lep.json
 }
 
 // DefaultMergeOptions returns a merge as PEFT does it, which refuses what PEFT

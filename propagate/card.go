@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"lep/checkpoint"
 	"lep/internal/atomic"
 	"lep/internal/orderedjson"
+	"lep/modelcard"
 )
 
 // record is lep.json: what was done to make the folder.
@@ -52,114 +52,73 @@ func (r *run) writeRecord(ctx context.Context, dir string, t int, tr *TargetResu
 	return atomic.WriteFile(filepath.Join(dir, "lep.json"), b.Bytes(), true)
 }
 
-// quote spells a string for YAML; JSON strings are YAML strings.
-func quote(s string) string {
-	raw, err := orderedjson.Marshal(s)
-	if err != nil {
-		return `""`
-	}
-	return string(raw)
-}
-
-func yamlList(b *strings.Builder, key string, values []string) {
-	if len(values) == 0 {
-		return
-	}
-	fmt.Fprintf(b, "%s:\n", key)
-	for _, v := range values {
-		fmt.Fprintf(b, "- %s\n", quote(v))
-	}
-}
-
-// licence returns the license lines of a card's head.
-func licence(opts *Options, target string) []string {
-	if opts.License != "" {
-		return []string{"license: " + quote(opts.License)}
-	}
-	card := filepath.Join(target, "README.md")
-	if info, err := os.Stat(card); err != nil || info.Size() > maxCopied || !inside(target, "README.md") {
-		return nil
-	}
-	data, err := os.ReadFile(card)
-	if err != nil {
-		return nil
-	}
-	head, ok := strings.CutPrefix(string(data), "---\n")
-	if !ok {
-		return nil
-	}
-	head, _, ok = strings.Cut(head, "\n---")
-	if !ok {
-		return nil
-	}
-	var out []string
-	for _, line := range strings.Split(head, "\n") {
-		key, value, _ := strings.Cut(line, ":")
-		if value = strings.TrimSpace(value); slices.Contains([]string{"license", "license_name", "license_link"}, key) && value != "" {
-			out = append(out, line)
-		}
-	}
-	return out
-}
-
 // writeCard writes README.md, a model card.
 func writeCard(dir string, r *run, t int, tr *TargetResult, result *Result) error {
-	target := r.in.targets[t]
-	var b strings.Builder
-	b.WriteString("---\n")
+	target, donor, source := r.in.targets[t], checkpoint.PublicName(r.opts.Donor), checkpoint.PublicName(r.opts.Source)
+	c := &modelcard.Card{License: r.opts.License, BaseModel: []string{checkpoint.PublicName(tr.Target), donor}, BaseModelRelation: "merge",
+		Datasets: r.opts.Datasets, LibraryName: "transformers", PipelineTag: "text-generation",
+		Tags: []string{"lep", "learned-embedding-propagation", "vocabulary-adaptation"}, Title: filepath.Base(tr.Out)}
 	if r.opts.Language != "" {
-		yamlList(&b, "language", strings.Split(r.opts.Language, ","))
+		c.Language = strings.Split(r.opts.Language, ",")
 	}
-	for _, line := range licence(r.opts, target.Dir()) {
-		b.WriteString(line + "\n")
+	inputs := []string{target.Dir()}
+	if _, err := os.Stat(r.opts.Donor); err == nil {
+		inputs = append(inputs, r.opts.Donor) // its languages; an adapter's folder too
 	}
-	yamlList(&b, "base_model", []string{checkpoint.PublicName(tr.Target), checkpoint.PublicName(r.opts.Donor)})
-	b.WriteString("base_model_relation: merge\n")
-	yamlList(&b, "datasets", r.opts.Datasets)
-	b.WriteString("library_name: transformers\npipeline_tag: text-generation\n")
-	yamlList(&b, "tags", []string{"lep", "learned-embedding-propagation", "vocabulary-adaptation"})
-	b.WriteString("---\n\n")
+	tr.Notes = append(tr.Notes, c.Inherit(inputs...)...)
 
-	name := filepath.Base(tr.Out)
-	fmt.Fprintf(&b, "# %s\n\n", name)
-	fmt.Fprintf(&b, "`%s` with the vocabulary of `%s`, made by Learned Embedding Propagation (arXiv 2412.21140) from `%s`.\n",
-		checkpoint.PublicName(tr.Target), checkpoint.PublicName(r.opts.Donor), checkpoint.PublicName(r.opts.Source))
 	layers := "Layers, norms, chat template and generation settings are those of the target, unchanged."
 	if r.in.adapter != nil {
 		layers = "Layers are those of the target with the donor's adapter merged in; chat template and generation settings are the target's."
 	}
-	fmt.Fprintf(&b, "%s\n\n## Vocabulary\n\n", layers)
-	fmt.Fprintf(&b, "| | tokens |\n|---|---|\n| before | %d |\n| after | %d |\n| in both (same bytes) | %d |\n| of several old tokens | %d |\n\n",
-		target.tok.Size(), tr.Tokens, result.Shared, result.Composed)
-	if len(tr.Added) > 0 {
-		fmt.Fprintf(&b, "Tokens of the target added behind the donor's: %s.\n\n", strings.Join(ticked(tr.Added), ", "))
-	}
-	b.WriteString("## Projection\n\n| matrix | method | rows fitted | rank | relative residual | held-out R² | held-out cosine |\n|---|---|---|---|---|---|---|\n")
-	for _, m := range tr.Modules {
-		r2, cos := "", ""
-		if m.HeldOut != nil {
-			r2, cos = fmt.Sprintf("%.4f", float64(m.HeldOut.R2)), fmt.Sprintf("%.4f", float64(m.HeldOut.Cosine))
-		}
-		fmt.Fprintf(&b, "| %s | %s | %d | %d of %d | %.4f | %s | %s |\n", m.Module, m.Method, m.Rows, m.Rank, m.Dim, float64(m.RelativeResidual), r2, cos)
-	}
-	b.WriteString("\n## Checks\n\n| check | passed | seen |\n|---|---|---|\n")
-	for _, c := range tr.Checks {
-		fmt.Fprintf(&b, "| %s | %t | %s |\n", c.Name, c.OK, strings.NewReplacer("|", "\\|", "\n", " ").Replace(c.Detail))
-	}
+	c.Intro = fmt.Sprintf("`%s` with the vocabulary of `%s`, made by Learned Embedding Propagation (arXiv 2412.21140) from `%s`.\n%s", c.BaseModel[0], donor, source, layers)
+	c.Put(modelcard.Usage(c.Title, target.tok.Config().ChatTemplate != ""))
+	c.Put(vocabularySection(target.tok.Size(), tr, result))
+	c.Put(projectionSection(tr))
+	c.Put(checksSection(tr))
 	if len(tr.Notes) > 0 {
-		b.WriteString("\n## Notes\n\n")
+		var b strings.Builder
 		for _, n := range tr.Notes {
 			fmt.Fprintf(&b, "- %s\n", strings.ReplaceAll(n, "\n", " "))
 		}
+		c.Put(modelcard.Section{Title: "Notes", Text: b.String()})
 	}
-	b.WriteString("\nEvery setting, the digests of the inputs and of every tensor are in `lep.json`.\n")
-	return atomic.WriteFile(filepath.Join(dir, "README.md"), []byte(b.String()), true)
+	words := []string{"lep", "propagate", "--source", source, "--target", c.BaseModel[0], "--donor", donor, "--method", string(r.opts.Method), "--out", c.Title}
+	if r.opts.KeepShared {
+		words = append(words, "--keep-shared")
+	}
+	if r.opts.Compat != "" {
+		words = append(words, "--compat", r.opts.Compat)
+	}
+	c.Put(modelcard.Reproduction(words, "Every setting, the digests of the inputs and of every tensor are in `lep.json`."))
+	return c.WriteFile(dir)
 }
 
-func ticked(names []string) []string {
-	out := make([]string, len(names))
-	for i, n := range names {
-		out[i] = "`" + strings.ReplaceAll(n, "|", "\\|") + "`"
+func vocabularySection(before int, tr *TargetResult, result *Result) modelcard.Section {
+	text := modelcard.Table([]string{"", "tokens"}, []string{"before", fmt.Sprint(before)}, []string{"after", fmt.Sprint(tr.Tokens)},
+		[]string{"in both (same bytes)", fmt.Sprint(result.Shared)}, []string{"of several old tokens", fmt.Sprint(result.Composed)})
+	if len(tr.Added) > 0 {
+		text += "\nTokens of the target added behind the donor's: " + modelcard.Ticked(tr.Added...) + "."
 	}
-	return out
+	return modelcard.Section{Title: "Vocabulary", Text: text}
+}
+
+func projectionSection(tr *TargetResult) modelcard.Section {
+	rows := [][]string{{"matrix", "method", "rows fitted", "rank", "relative residual", "held-out R²", "held-out cosine"}}
+	for _, m := range tr.Modules {
+		row := []string{m.Module, string(m.Method), fmt.Sprint(m.Rows), fmt.Sprintf("%d of %d", m.Rank, m.Dim), fmt.Sprintf("%.4f", float64(m.RelativeResidual)), "", ""}
+		if m.HeldOut != nil {
+			row[5], row[6] = fmt.Sprintf("%.4f", float64(m.HeldOut.R2)), fmt.Sprintf("%.4f", float64(m.HeldOut.Cosine))
+		}
+		rows = append(rows, row)
+	}
+	return modelcard.Section{Title: "Projection", Text: modelcard.Table(rows...)}
+}
+
+func checksSection(tr *TargetResult) modelcard.Section {
+	rows := [][]string{{"check", "passed", "seen"}}
+	for _, c := range tr.Checks {
+		rows = append(rows, []string{c.Name, fmt.Sprint(c.OK), c.Detail})
+	}
+	return modelcard.Section{Title: "Checks", Text: modelcard.Table(rows...)}
 }

@@ -2,11 +2,14 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 
 	"lep/checkpoint"
 	"lep/internal/atomic"
+	"lep/modelcard"
+	"lep/tokenizer"
 )
 
 // MergeResult is what a merge came to.
@@ -43,7 +46,50 @@ func Merge(ctx context.Context, base, adapter, out string, opts checkpoint.Merge
 	if err := r.write(ctx, m, merged, d.Path()); err != nil {
 		return nil, err
 	}
+	if err := r.describe(ctx, m, ad, adapter, opts, d.Path()); err != nil {
+		return nil, err
+	}
 	return r, d.Commit()
+}
+
+// mergeRecord is lep.json of a merged model.
+type mergeRecord struct {
+	Lep     string                       `json:"lep"`
+	Command string                       `json:"command"`
+	Options checkpoint.MergeOptions      `json:"options"`
+	Inputs  map[string]map[string]string `json:"inputs"` // model → file → SHA-256; adapter → fingerprint
+	Result  *MergeResult                 `json:"result"`
+}
+
+// describe writes the card and lep.json.
+func (r *MergeResult) describe(ctx context.Context, base *checkpoint.Model, ad *checkpoint.Adapter, adapter string, opts checkpoint.MergeOptions, dir string) error {
+	from, term := checkpoint.PublicName(base.Dir()), checkpoint.PublicName(adapter)
+	c := newCard(filepath.Base(r.Out), from, "finetune", base.Dir())
+	tok, err := tokenizer.ReadConfig(base.Dir())
+	if err != nil {
+		return err
+	}
+	c.Intro = fmt.Sprintf("`%s` with the adapter `%s` merged into its weights: %d tensors changed, %d copied byte for byte.", from, term, len(r.Changed), r.Copied)
+	c.Put(modelcard.Usage(c.Title, tok.ChatTemplate != ""))
+	c.Put(modelcard.Reproduction([]string{"lep", "merge", "--model", from, "--adapter", term, "--out", c.Title},
+		fmt.Sprintf("W + scale·B·A, with lora_alpha %g of rank %d divided by %g. The digests of the inputs are in `lep.json`.", ad.Config.LoraAlpha, ad.Config.R, opts.AlphaScale)))
+	if err := c.WriteFile(dir); err != nil {
+		return err
+	}
+	record := mergeRecord{Lep: opts.Version, Command: "merge", Options: opts, Inputs: map[string]map[string]string{}, Result: r}
+	if record.Inputs["model"], err = base.FileDigests(ctx, "tokenizer.json"); err != nil {
+		return err
+	}
+	terms, err := checkpoint.Resolve(adapter)
+	if err != nil {
+		return err
+	}
+	sum, err := checkpoint.Fingerprint(terms)
+	if err != nil {
+		return err
+	}
+	record.Inputs["adapter"] = map[string]string{"fingerprint": sum}
+	return writeIndented(filepath.Join(dir, manifestFile), record)
 }
 
 func (r *MergeResult) write(ctx context.Context, base *checkpoint.Model, merged *checkpoint.Merged, dir string) error {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -283,7 +282,7 @@ func (r *run) publish(ctx context.Context, result *Result) error {
 	if err := write(ctx, d.Path()); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(d.Path(), "README.md"), []byte(r.card(result)), 0o666); err != nil {
+	if err := r.card(result).WriteFile(d.Path()); err != nil {
 		return err
 	}
 	inputs, err := r.files.FileDigests(ctx, "tokenizer.json")
@@ -350,38 +349,4 @@ func removeResult(dir string) error {
 		}
 	}
 	return nil
-}
-
-// card returns README.md, a model card.
-func (r *run) card(result *Result) string {
-	var b strings.Builder
-	base := r.opts.Model
-	if _, err := os.Stat(base); err == nil {
-		if abs, err := filepath.Abs(base); err == nil {
-			base = filepath.Base(abs)
-		}
-	}
-	relation, library := "finetune", "transformers"
-	if r.opts.Train == LoRA {
-		relation, library = "adapter", "peft"
-	}
-	quoted, err := orderedjson.Marshal(base)
-	if err != nil {
-		quoted = []byte(`""`)
-	}
-	fmt.Fprintf(&b, "---\nbase_model:\n- %s\nbase_model_relation: %s\nlibrary_name: %s\npipeline_tag: text-generation\ntags:\n- lep\n---\n\n# %s\n\n",
-		quoted, relation, library, filepath.Base(r.opts.Out))
-	fmt.Fprintf(&b, "`%s`, trained on %d tokens in %d steps (task %s, trained: %s, %d of %d parameters).\n\n", base, result.Tokens, result.Steps,
-		r.opts.Task, r.opts.Train, result.Trained, r.cfg.NumParameters())
-	o := r.opts
-	fmt.Fprintf(&b, "| setting | |\n|---|---|\n| optimizer | %s |\n| learning rate | %g, %s |\n| tokens in a row | %d |\n| rows a step | %d |\n| weight decay | %g |\n| seed | %d |\n",
-		o.Optimizer, o.LearningRate, o.LRSchedulerType, o.SequenceLen, o.PerDeviceBatchSize*o.GradientAccumulationSteps, o.WeightDecay, o.Seed)
-	if result.Before != nil && result.After != nil {
-		fmt.Fprintf(&b, "\n| held-out text | before | after |\n|---|---|---|\n| nats a token | %.4f | %.4f |\n", result.Before.Loss, result.After.Loss)
-		if !math.IsNaN(result.After.BitsPerByte) && result.After.BitsPerByte > 0 {
-			fmt.Fprintf(&b, "| bits a byte | %.4f | %.4f |\n", result.Before.BitsPerByte, result.After.BitsPerByte)
-		}
-	}
-	b.WriteString("\nEvery setting and the digests of the inputs are in `lep.json`, the course of the training in `metrics.jsonl`.\n")
-	return b.String()
 }

@@ -22,6 +22,7 @@ is refused, unless --tying says what shall become of it.`,
 			if err := opts.Validate(); err != nil {
 				return usageError{err}
 			}
+			opts.Version = Version
 			r, err := train.Merge(cmd.Context(), base, adapter, out, opts, a.force)
 			if err != nil {
 				return err
