@@ -249,23 +249,28 @@ func pool(g []Model) Model {
 	return out
 }
 
-// meanOf is the mean over models with the range as its spread; nil if none has the figure.
+// meanOf is the mean over models with the range as its interval; nil if none has the figure.
 func meanOf(models []Model, of func(*Model) *Figure) *Figure {
 	var f Figure
-	low, high, sum := math.Inf(1), math.Inf(-1), 0.0
+	var values []float64
+	sum := 0.0
 	for i := range models {
 		if x := of(&models[i]); x != nil {
-			v := float64(x.Value)
-			low, high, sum = min(low, v), max(high, v), sum+v
-			f.N++
+			values = append(values, float64(x.Value))
+			sum += float64(x.Value)
 		}
 	}
-	if f.N == 0 {
+	if len(values) == 0 {
 		return nil
 	}
-	f.Value = Number(sum / float64(f.N))
-	if f.N > 1 {
-		f.Spread = &Spread{Stderr: Number(math.NaN()), Low: Number(low), High: Number(high)}
+	n := float64(len(values))
+	f.N, f.Value = len(values), Number(sum/n)
+	if len(values) > 1 {
+		square := 0.0
+		for _, v := range values {
+			square += (v - sum/n) * (v - sum/n)
+		}
+		f.Spread = &Spread{Stderr: Number(math.Sqrt(square / (n - 1) / n)), Low: Number(slices.Min(values)), High: Number(slices.Max(values))}
 	}
 	return &f
 }

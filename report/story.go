@@ -49,7 +49,9 @@ func (v *view) tell(columns []column) {
 	}
 }
 
-// gain compares the best result in a column with the reference: better, worse or a tie.
+// gain compares the best result in a column with the reference: better, worse or a tie. Where the
+// column has a tie it decides and the intervals do not: they are those of other texts, while all
+// models have the same.
 func (v *view) gain(c column, say func(best, ref float64) string) string {
 	at := slices.IndexFunc(v.rows, func(m Model) bool { return m.Name == v.reference })
 	results := v.results()
@@ -66,7 +68,7 @@ func (v *view) gain(c column, say func(best, ref float64) string) string {
 	switch away := best - float64(ref.Value); {
 	case away == 0 || math.Abs(away) < c.tie:
 		verdict = "a tie with"
-	case !apart(ref, c.of(&results[i])):
+	case c.tie == 0 && !apart(ref, c.of(&results[i])):
 		verdict = "a difference that may be chance from"
 	case away > 0 == c.lower:
 		verdict = "worse than"

@@ -42,7 +42,7 @@ func (v *view) figures(caption string, columns []column) *table {
 		if c.lower {
 			arrow = "↓"
 		}
-		t.Columns = append(t.Columns, head{c.Name + " " + arrow, c.Of, c.Note})
+		t.Columns = append(t.Columns, head{arrow + " " + c.Name, c.Of, c.Note})
 		if c.contested(v.rows) {
 			best[i] = c.best(v.rows)
 		} else {

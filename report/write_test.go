@@ -180,11 +180,20 @@ func TestStory(t *testing.T) {
 		{"worse", Plain(1.6), Plain(1.7), "worse than a"},
 		{"tie", Plain(1.6), Plain(1.6099), "a tie with a"},
 		{"not a tie", Plain(1.6), Plain(1.611), "worse than a"},
-		{"within chance", estimated(1.7, 0.2, 9), estimated(1.6, 0.2, 9), "a difference that may be chance from a"},
+		{"wide intervals of the same texts", estimated(1.7, 0.2, 9), estimated(1.6, 0.2, 9), "better than a"},
 	} {
 		v := newView(&Run{Models: []Model{model("a", "target", tt.ref), model("b", "result", tt.made)}})
 		if len(v.Story) != 1 || !strings.Contains(v.Story[0], tt.want) {
 			t.Errorf("%s: %q does not say %q", tt.name, v.Story, tt.want)
+		}
+	}
+}
+
+func TestChanceIsSaid(t *testing.T) {
+	for made, want := range map[float64]string{0.55: "may be chance", 0.9: "better than"} {
+		v := newView(&Run{Models: []Model{{Name: "a", Role: "target", Total: estimated(0.5, 0.1, 0)}, {Name: "b", Role: "result", Total: estimated(made, 0.1, 0)}}})
+		if len(v.Story) != 1 || !strings.Contains(v.Story[0], want) {
+			t.Errorf("0.5 and %.2f, both ± 0.1: %q does not say %q", made, v.Story, want)
 		}
 	}
 }

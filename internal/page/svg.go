@@ -151,7 +151,7 @@ func ticks(low, high float64, n int) []float64 {
 	}
 	var out []float64
 	for i := math.Ceil(low / step); i*step <= high+step*1e-9 && len(out) <= 2*n; i++ {
-		out = append(out, i*step)
+		out = append(out, i*step+0) // + 0 makes 0 of -0
 	}
 	return out
 }
