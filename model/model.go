@@ -65,6 +65,10 @@ type Param struct {
 	Name       string // as in the checkpoint; LoRA terms "MODULE.lora_A.weight"
 	Shape      []int
 	Data, Grad []float32
+	// Touched marks the rows of embed_tokens whose gradient may be other than zero: those of the
+	// tokens that [Model.Backward] has seen since it was cleared. Whoever sets a row of Grad to
+	// zero may clear its mark. nil (any other parameter, and tied embeddings) means all rows.
+	Touched []bool
 }
 
 // Model is a decoder with its weights. A Model does one thing at a time: its scratch memory
@@ -115,6 +119,7 @@ type weight struct {
 	int8       []int8    // or frozen in 8 bits
 	scales     []float32 // (rows, ceil(cols/32))
 	grad       []float32 // nil when frozen
+	touched    []bool    // see Param.Touched
 }
 
 // layer is one decoder layer.
@@ -279,7 +284,10 @@ func (ld *loader) place(w *weight, shape []int) {
 	w.data = ld.values[ld.next : ld.next+n : ld.next+n]
 	w.grad = ld.grads[ld.next : ld.next+n : ld.next+n]
 	ld.next += n
-	ld.trained = append(ld.trained, Param{Name: w.name, Shape: slices.Clone(shape), Data: w.data, Grad: w.grad})
+	if w.name == EmbedTokens && !ld.cfg.TieWordEmbeddings {
+		w.touched = make([]bool, w.rows)
+	}
+	ld.trained = append(ld.trained, Param{Name: w.name, Shape: slices.Clone(shape), Data: w.data, Grad: w.grad, Touched: w.touched})
 }
 
 // build wires the weights into layers.
@@ -345,5 +353,20 @@ func (m *Model) Trained() []Param { return m.trained }
 // Gradients returns the arena of all gradients, in the order of [Model.Trained].
 func (m *Model) Gradients() []float32 { return m.grads }
 
-// ZeroGradients sets all gradients to zero.
-func (m *Model) ZeroGradients() { clear(m.grads) }
+// ZeroGradients sets all gradients to zero and clears the marks of rows. Rows of embed_tokens
+// without a mark are not written: memory of a large vocabulary that no text uses stays unused.
+func (m *Model) ZeroGradients() {
+	for _, p := range m.trained {
+		if p.Touched == nil {
+			clear(p.Grad)
+			continue
+		}
+		cols := p.Shape[len(p.Shape)-1]
+		for r, touched := range p.Touched {
+			if touched {
+				clear(p.Grad[r*cols : (r+1)*cols])
+			}
+		}
+		clear(p.Touched)
+	}
+}

@@ -531,3 +531,26 @@ func sumLoRA(m *Model) (n int64) {
 	}
 	return n
 }
+
+// TestTouchedRows: marks are those of the rows with a gradient, and clearing leaves none.
+func TestTouchedRows(t *testing.T) {
+	m := tiny(t, "llama", Options{Trainable: TrainEmbeddings, Threads: 2}, map[string]any{"tie_word_embeddings": false})
+	if _, _, err := m.Backward(&Batch{B: 1, T: 8, InputIDs: []int32{5, 9, 9, 30, 2, 5, 1, 7}}, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	p := m.Trained()[0]
+	if p.Name != EmbedTokens || m.Trained()[1].Touched != nil {
+		t.Fatalf("parameters %q and %q", p.Name, m.Trained()[1].Name)
+	}
+	cols := p.Shape[1]
+	for r, touched := range p.Touched {
+		// The last token predicts nothing, so that its row has a mark but no gradient.
+		if got := maxAbs(p.Grad[r*cols:(r+1)*cols]) > 0; got && !touched || touched != slices.Contains([]int{1, 2, 5, 7, 9, 30}, r) {
+			t.Errorf("row %d: marked %v, has a gradient %v", r, touched, got)
+		}
+	}
+	m.ZeroGradients()
+	if maxAbs(m.Gradients()) != 0 || slices.Contains(p.Touched, true) {
+		t.Error("something is left of the gradients or the marks")
+	}
+}

@@ -164,6 +164,11 @@ func (m *Model) embedTokens(x []float32, ids []int32) {
 
 // embedBackward adds dx (N, D) to the rows of ids.
 func (m *Model) embedBackward(ids []int32, dx []float32) {
+	if touched := m.embed.touched; touched != nil {
+		for _, id := range ids {
+			touched[id] = true
+		}
+	}
 	t := &m.tasks.embed
 	*t = embedTask{m: m, ids: ids, x: dx, backward: true}
 	m.workers.run(parts(m.Config.HiddenSize, embedColumns), t)

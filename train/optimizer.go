@@ -12,6 +12,10 @@ type segment struct {
 	p, g, m, v []float32
 	embedding  bool // has embedding_lr
 	decay      bool
+	// Of a parameter with Touched marks: those of its rows, and which rows were ever touched.
+	// The moments of the others are zero, so that only decay moves them.
+	cols          int
+	touched, live []bool
 }
 
 // optimizer updates parameters in place and holds their moments. Work is cut into chunks
@@ -57,8 +61,18 @@ func newOptimizer(params []model.Param, rows []rowRange, opts *Options, crew *cr
 		}
 		for _, r := range ranges {
 			s.p, s.g = p.Data[r.from*cols:r.to*cols], p.Grad[r.from*cols:r.to*cols]
-			for from := 0; from < len(s.p); from += chunkSize {
-				o.chunks = append(o.chunks, chunk{len(o.segments), from, min(from+chunkSize, len(s.p))})
+			size := chunkSize
+			if p.Touched != nil {
+				s.cols, s.touched, s.live = cols, p.Touched[r.from:r.to], make([]bool, r.to-r.from)
+				if opts.Optimizer == AdamW && opts.AdamEpsilon == 0 { // then it divides 0 by 0 where nothing was seen, as torch does
+					for i := range s.live {
+						s.live[i] = true
+					}
+				}
+				size = max(1, chunkSize/cols) * cols
+			}
+			for from := 0; from < len(s.p); from += size {
+				o.chunks = append(o.chunks, chunk{len(o.segments), from, min(from+size, len(s.p))})
 			}
 			o.segments = append(o.segments, s)
 			total += len(s.p)
@@ -119,17 +133,31 @@ func (o *optimizer) gradNorm() float64 {
 
 func (o *optimizer) normChunk(i int) {
 	c := o.chunks[i]
+	s := &o.segments[c.segment]
+	if s.touched == nil {
+		o.partial[i] = sumSquares(s.g[c.from:c.to])
+		return
+	}
+	var sum float64
+	for r := c.from / s.cols; r < c.to/s.cols; r++ {
+		if s.touched[r] {
+			sum += sumSquares(s.g[r*s.cols : (r+1)*s.cols])
+		}
+	}
+	o.partial[i] = sum
+}
+
+func sumSquares(g []float32) float64 {
 	// Four sums hide the latency of the additions.
-	var a, b, c2, d float64
-	g := o.segments[c.segment].g[c.from:c.to]
+	var a, b, c, d float64
 	for ; len(g) >= 4; g = g[4:] {
 		x, y, z, w := float64(g[0]), float64(g[1]), float64(g[2]), float64(g[3])
-		a, b, c2, d = a+x*x, b+y*y, c2+z*z, d+w*w
+		a, b, c, d = a+x*x, b+y*y, c+z*z, d+w*w
 	}
 	for _, x := range g {
 		a += float64(x) * float64(x)
 	}
-	o.partial[i] = (a + b) + (c2 + d)
+	return (a + b) + (c + d)
 }
 
 // step clips the gradients to maxNorm (0: not at all) given their norm, moves the
@@ -159,20 +187,65 @@ func (o *optimizer) applyChunk(i int) {
 	if s.decay {
 		decay = o.opts.WeightDecay
 	}
-	p, g := s.p[c.from:c.to], s.g[c.from:c.to]
 	shrink := float32(1 - lr*decay)
+	if s.touched == nil {
+		o.move(s, c.from, c.to, lr, shrink)
+		clear(s.g[c.from:c.to])
+		return
+	}
+	for r := c.from / s.cols; r < c.to/s.cols; r++ {
+		from, to := r*s.cols, (r+1)*s.cols
+		if s.touched[r] || s.live[r] {
+			o.move(s, from, to, lr, shrink)
+		} else if shrink != 1 {
+			scale(s.p[from:to], shrink)
+		}
+		if s.touched[r] {
+			s.touched[r], s.live[r] = false, true
+			clear(s.g[from:to])
+		}
+	}
+}
+
+// move updates elements from to to-1 of a segment.
+func (o *optimizer) move(s *segment, from, to int, lr float64, shrink float32) {
+	p, g := s.p[from:to], s.g[from:to]
 	switch {
 	case o.opts.Optimizer == AdamW:
 		k := adamWStep{shrink: shrink, coef: o.now.coef, beta1: float32(o.opts.AdamBeta1), rest1: float32(1 - o.opts.AdamBeta1),
 			beta2: float32(o.opts.AdamBeta2), rest2: float32(1 - o.opts.AdamBeta2),
 			size: float32(lr / o.now.correct), root: float32(1 / o.now.root), eps: float32(o.opts.AdamEpsilon)}
-		k.apply(p, g, s.m[c.from:c.to], s.v[c.from:c.to])
+		k.apply(p, g, s.m[from:to], s.v[from:to])
 	case s.m != nil:
-		sgdMomentum(p, g, s.m[c.from:c.to], shrink, o.now.coef, float32(o.opts.Momentum), float32(lr))
+		sgdMomentum(p, g, s.m[from:to], shrink, o.now.coef, float32(o.opts.Momentum), float32(lr))
 	default:
 		sgd(p, g, shrink, o.now.coef, float32(lr))
 	}
-	clear(g)
+}
+
+// findLive marks the rows whose moments are other than zero, after a checkpoint was read.
+func (o *optimizer) findLive() {
+	for _, s := range o.segments {
+		for r := range s.live {
+			from, to := r*s.cols, (r+1)*s.cols
+			s.live[r] = s.live[r] || s.m != nil && anyNonZero(s.m[from:to]) || s.v != nil && anyNonZero(s.v[from:to])
+		}
+	}
+}
+
+func anyNonZero(x []float32) bool {
+	for _, v := range x {
+		if v != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func scale(x []float32, k float32) {
+	for i := range x {
+		x[i] *= k
+	}
 }
 
 // adamWStep holds the constants of one update (Loshchilov & Hutter 2019, algorithm 2):

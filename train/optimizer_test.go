@@ -82,3 +82,57 @@ func TestSGD(t *testing.T) {
 		t.Errorf("%v, want %v", p.Data[0], want)
 	}
 }
+
+// TestTouchedRows holds updates of marked rows only against those of all rows, to the bit: for
+// the gradients of some tokens a step, a range of rows, and after a checkpoint was read.
+func TestTouchedRows(t *testing.T) {
+	const rows, cols, steps = 700, 100, 6
+	for _, opt := range []OptimizerName{AdamW, SGD} {
+		for _, ranges := range [][]rowRange{nil, {{3, 40}, {401, 700}}} {
+			o := DefaultOptions()
+			o.Optimizer, o.Momentum = opt, 0.9
+			c := newCrew(2)
+			defer c.stop()
+			r := rand.New(rand.NewPCG(7, 7))
+			param := func(touched []bool) model.Param {
+				return model.Param{Name: model.EmbedTokens, Shape: []int{rows, cols}, Data: make([]float32, rows*cols), Grad: make([]float32, rows*cols), Touched: touched}
+			}
+			dense, sparse := param(nil), param(make([]bool, rows))
+			for i := range dense.Data {
+				dense.Data[i] = float32(r.NormFloat64())
+			}
+			copy(sparse.Data, dense.Data)
+			all, some := newOptimizer([]model.Param{dense}, ranges, &o, c), newOptimizer([]model.Param{sparse}, ranges, &o, c)
+			for step := range steps {
+				for range 30 {
+					row := r.IntN(rows / 2)
+					sparse.Touched[row] = true
+					for i := row * cols; i < (row+1)*cols; i++ {
+						dense.Grad[i] = float32(r.NormFloat64())
+						sparse.Grad[i] = dense.Grad[i]
+					}
+				}
+				want, got := all.gradNorm(), some.gradNorm()
+				if math.Abs(got-want) > 1e-12*want {
+					t.Fatalf("%s, step %d: norm %v, of all rows %v", opt, step, got, want)
+				}
+				if step == steps/2 {
+					for i := range some.segments {
+						clear(some.segments[i].live)
+					}
+					some.findLive()
+				}
+				all.step(want, 1e-2, 1e-2)
+				some.step(want, 1e-2, 1e-2)
+				for i := range dense.Data {
+					if math.Float32bits(dense.Data[i]) != math.Float32bits(sparse.Data[i]) {
+						t.Fatalf("%s, rows %v, step %d, row %d: %v, all rows give %v", opt, ranges, step, i/cols, sparse.Data[i], dense.Data[i])
+					}
+				}
+				clear(dense.Grad) // of rows outside the ranges
+				clear(sparse.Grad)
+				clear(sparse.Touched)
+			}
+		}
+	}
+}

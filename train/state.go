@@ -187,6 +187,7 @@ func loadState(dir string, s *state, t *Trainer, moments bool) error {
 	}
 	if moments {
 		t.step, t.opt.t = s.Step, s.Step
+		t.opt.findLive()
 	}
 	return nil
 }
