@@ -21,6 +21,7 @@ import (
 	"lep/corpus"
 	"lep/internal/atomic"
 	"lep/internal/hint"
+	"lep/train"
 )
 
 // digests knows the SHA-256 of files. Those of unchanged files (by size and time) are remembered
@@ -204,7 +205,7 @@ var versions = map[Kind]int{KindVocab: 1, KindInit: 1, KindTrain: 1, KindPropaga
 // hash is what a stage's result follows from: its kind, options, inputs and the stages before it. Paths
 // count by what they hold, so that a folder may be moved.
 func (r *Run) hash(s *Stage) (string, map[string]string, error) {
-	text, err := settings(s.options)
+	text, err := settings(thatMatter(s.options))
 	if err != nil {
 		return "", nil, fmt.Errorf("stage %s: %w", s.Name, err)
 	}
@@ -234,6 +235,24 @@ func (r *Run) hash(s *Stage) (string, map[string]string, error) {
 		fmt.Fprintln(h, n.Name, r.state[n].identity)
 	}
 	return hex.EncodeToString(h.Sum(nil)), inputs, nil
+}
+
+// thatMatter are a stage's options without those that change no result: where a training runs and how
+// often it saves.
+func thatMatter(options any) any {
+	clear := func(o *train.Options) {
+		o.Torch = train.Torch{}
+		o.SaveSteps, o.SaveMinutes, o.SaveTotalLimit, o.LoggingSteps, o.TensorBoard = 0, 0, 0, 0, false
+	}
+	switch o := options.(type) {
+	case train.Options:
+		clear(&o)
+		return o
+	case Tune:
+		clear(&o.Options)
+		return o
+	}
+	return options
 }
 
 // missing says which setting of which stage named what is not there.

@@ -39,6 +39,7 @@ const (
 	Failed   State = "failed"
 	Outdated State = "outdated" // done, but for other inputs or settings
 	Changed  State = "changed"  // done, and then changed by hand
+	Stopped  State = "stopped"  // its process ended before it was done
 )
 
 // Record is stage.json: what was done, of what, and what came out.

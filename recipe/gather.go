@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -232,17 +231,4 @@ func (g *gathering) tasks(row *report.Model, res *eval.Result) {
 	if seconds > 0 {
 		row.CharactersPerSecond = report.Plain(characters / seconds)
 	}
-}
-
-// writeLocked keeps the recipe with all defaults filled in, the versions and the inputs' digests.
-func (r *Run) writeLocked() error {
-	text, err := r.locked()
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(r.recipe.RunDir, LockedName)
-	if old, err := os.ReadFile(path); err == nil && string(old) == string(text) {
-		return nil
-	}
-	return atomic.WriteFile(path, text, true)
 }

@@ -34,6 +34,7 @@ type Options struct {
 	// GFLOPS is the speed of the machine, for forecasts of time; 0 for none.
 	GFLOPS float64
 	Key    string // bearer token of servers
+	Python string // interpreter of the torch backend, where a recipe names none
 
 	OnEvent func(Event)
 	// Progress and Warn are told of the work inside stages; either may be nil. Progress may be called
@@ -54,6 +55,7 @@ type Run struct {
 	digests *digests
 	events  *events
 	state   map[*Stage]*stageState
+	free    int64 // memory, in bytes; 0 if not known
 }
 
 // stageState is what is known of a stage.
@@ -65,24 +67,18 @@ type stageState struct {
 	state    State
 	why      string // for Outdated and Changed
 	count    int
+	memory   int64 // foreseen, in bytes
 }
 
 // Open lays out a recipe, takes its run folder and looks at what is there.
 func Open(r *Recipe, opts Options) (*Run, error) {
-	g, err := NewGraph(r)
+	run, err := lay(r, opts)
 	if err != nil {
 		return nil, err
-	}
-	run := &Run{recipe: r, opts: opts, graph: g, state: map[*Stage]*stageState{}}
-	for _, name := range []string{opts.Until, opts.From} {
-		if err := g.check(name); err != nil {
-			return nil, err
-		}
 	}
 	if run.lock, err = lockFolder(r.RunDir); err != nil {
 		return nil, err
 	}
-	run.digests = openDigests(filepath.Join(r.RunDir, digestsName))
 	if err := run.look(); err != nil {
 		run.Close()
 		return nil, err
@@ -92,6 +88,20 @@ func Open(r *Recipe, opts Options) (*Run, error) {
 		return nil, err
 	}
 	return run, nil
+}
+
+// lay lays out the stages and touches nothing.
+func lay(r *Recipe, opts Options) (*Run, error) {
+	g, err := NewGraph(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{opts.Until, opts.From} {
+		if err := g.check(name); err != nil {
+			return nil, err
+		}
+	}
+	return &Run{recipe: r, opts: opts, graph: g, state: map[*Stage]*stageState{}, digests: openDigests(filepath.Join(r.RunDir, digestsName))}, nil
 }
 
 // Close gives the run folder free.
@@ -207,9 +217,7 @@ func (r *Run) changedByHand(s *Stage, st *stageState, changed []string) error {
 	case r.opts.Redo:
 		st.state, st.why = Outdated, "it was changed by hand"
 	case r.opts.Accept:
-		if err := r.accept(s, st); err != nil {
-			return err
-		}
+		return r.accept(s, st)
 	}
 	return nil
 }
@@ -222,6 +230,9 @@ func (r *Run) accept(s *Stage, st *stageState) error {
 	}
 	st.record.Outputs, st.record.Accepted = outputs, outputsDigest(outputs)
 	st.identity, st.state = mix(st.hash, st.record.Accepted), Done
+	if r.lock == nil { // only looking
+		return nil
+	}
 	return st.record.write(s.dir)
 }
 
@@ -287,14 +298,19 @@ func (r *Run) Run(ctx context.Context) (*Result, error) {
 			return nil, hint.Errorf("--accept takes it as it is and does anew what follows from it; --redo makes it anew", "stage %s was changed by hand: %s", s.Name, st.why)
 		}
 	}
-	if err := r.foreseeMemory(want); err != nil {
+	foreseen, err := r.foreseeAll()
+	if err != nil {
 		return nil, err
 	}
+	if err := r.refuse(foreseen); err != nil {
+		return nil, err
+	}
+	r.limits(foreseen)
 	if err := r.writeLocked(); err != nil {
 		return nil, err
 	}
 	res := &Result{Dir: r.recipe.RunDir}
-	err := r.schedule(ctx, want, res)
+	err = r.schedule(ctx, want, res)
 	res.Seconds = time.Since(start).Seconds()
 	if err != nil {
 		return res, r.explain(err)

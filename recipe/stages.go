@@ -15,6 +15,7 @@ import (
 	"lep/linalg"
 	"lep/propagate"
 	"lep/train"
+	"lep/train/torch"
 	"lep/vocab/build"
 )
 
@@ -119,7 +120,14 @@ func (r *Run) train(ctx context.Context, s *Stage, o train.Options) (*train.Resu
 			update(int64(p.Step), int64(p.Steps))
 		}
 	}
-	res, err := train.Run(ctx, o)
+	do := train.Run
+	if o.Backend == train.PyTorch {
+		do = torch.Run
+		if o.Torch.Python == "" {
+			o.Torch.Python = r.opts.Python
+		}
+	}
+	res, err := do(ctx, o)
 	if err != nil {
 		return nil, err
 	}

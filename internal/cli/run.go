@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lep/linalg"
 	"lep/recipe"
 )
 
@@ -113,6 +114,17 @@ func (a *app) runRecipe(ctx context.Context, name string, o *runFlags) error {
 	o.opts.Progress = func(stage, what, unit string) (func(done, total int64), func()) {
 		return a.progress(stage+": "+what, unit)
 	}
+	o.opts.Python = os.Getenv("LEP_PYTHON")
+	if o.explain {
+		text, err := recipe.Explain(r)
+		if err == nil {
+			_, err = a.out.Write(text)
+		}
+		return err
+	}
+	if o.dryRun {
+		return a.foresee(r, o)
+	}
 	run, err := recipe.Open(r, o.opts)
 	if err != nil {
 		return err
@@ -133,6 +145,70 @@ func (a *app) runRecipe(ctx context.Context, name string, o *runFlags) error {
 		rows = append(rows, []string{"report", res.Report})
 	}
 	return a.table(rows)
+}
+
+// foresee prints what a run would do and take.
+func (a *app) foresee(r *recipe.Recipe, o *runFlags) error {
+	b, err := linalg.Open(o.opts.BLAS, o.opts.Threads)
+	if err != nil {
+		return usageError{err}
+	}
+	o.opts.GFLOPS, _ = gflops(b)
+	list, err := recipe.Foresee(r, o.opts)
+	if list == nil {
+		return err
+	}
+	if a.json {
+		if printErr := a.printJSON(list); printErr != nil {
+			return printErr
+		}
+		return err
+	}
+	rows := [][]string{{"stage", "", "time", "memory", "disk"}}
+	var seconds float64
+	var disk int64
+	for _, f := range list {
+		state := string(f.State)
+		switch f.State {
+		case recipe.Done:
+			state = "is done"
+		case recipe.Waiting:
+			state = ""
+		}
+		if f.Why != "" {
+			state += ": " + f.Why
+		}
+		seconds, disk = seconds+f.Seconds, disk+f.Disk
+		rows = append(rows, []string{f.Stage, state, about(f.Seconds), sizeOr(f.Memory), sizeOr(f.Disk)})
+	}
+	rows = append(rows, []string{"all", "", about(seconds), "", sizeOr(disk)})
+	if printErr := a.table(rows); printErr != nil {
+		return printErr
+	}
+	a.notef("estimates; evaluation and answers are not in the time")
+	return err
+}
+
+// about is a time in the precision that an estimate has.
+func about(seconds float64) string {
+	switch {
+	case seconds <= 0:
+		return ""
+	case seconds < 60:
+		return fmt.Sprintf("%.0f s", max(1, seconds))
+	case seconds < 3600:
+		return fmt.Sprintf("%.0f min", seconds/60)
+	case seconds < 48*3600:
+		return fmt.Sprintf("%.1f h", seconds/3600)
+	}
+	return fmt.Sprintf("%.0f days", seconds/86400)
+}
+
+func sizeOr(n int64) string {
+	if n <= 0 {
+		return ""
+	}
+	return byteSize(n)
 }
 
 // showEvent tells of a stage's beginning and end.
