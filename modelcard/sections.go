@@ -63,10 +63,16 @@ func AdapterUsage(name, base string) Section {
 
 // Reproduction is the command that makes the folder again, with what to know of it.
 func Reproduction(words []string, note string) Section {
+	return Section{ReproductionTitle, fmt.Sprintf("```sh\n%s\n```\n\n%s", ShellLine(words), note)}
+}
+
+// ShellLine writes the words of a command so that a shell reads them as they are.
+func ShellLine(words []string) string {
+	quoted := make([]string, len(words))
 	for i, w := range words {
-		if strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`!{}") || w == "" {
-			words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		if quoted[i] = w; w == "" || strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`!{}") {
+			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
 	}
-	return Section{ReproductionTitle, fmt.Sprintf("```sh\n%s\n```\n\n%s", strings.Join(words, " "), note)}
+	return strings.Join(quoted, " ")
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"lep/checkpoint"
@@ -22,24 +24,10 @@ equal logits after reloading. --against names the instruct model that it was mad
 			if err != nil {
 				return err
 			}
-			opts := propagate.CheckOptions{}
-			if against != "" {
-				if opts.Against, err = checkpoint.Resolve(against); err != nil {
-					return err
-				}
-			}
 			if level != checkFull && level != checkFast && level != checkAuto {
 				return usagef("--level %q: want %s, %s or %s", level, checkAuto, checkFull, checkFast)
 			}
-			if level == checkFull || level == checkAuto && weightBytes(dir) <= smallModel {
-				e := a.newEngine()
-				defer e.close()
-				opts.Engine = e
-				if opts.Texts, err = checkTexts(); err != nil {
-					return err
-				}
-			}
-			checks, err := propagate.CheckFolder(cmd.Context(), dir, opts)
+			checks, err := a.checkFolder(cmd.Context(), dir, against, level)
 			if err != nil {
 				return err
 			}
@@ -57,4 +45,24 @@ equal logits after reloading. --against names the instruct model that it was mad
 	cmd.Flags().StringVar(&against, "against", "", "the model that it was made from: folder or hub id")
 	cmd.Flags().StringVar(&level, "level", checkAuto, "full (also run the model), fast, or auto (full up to 4 GB of weights)")
 	return cmd
+}
+
+// checkFolder runs the acceptance checks; against may be "".
+func (a *app) checkFolder(ctx context.Context, dir, against, level string) ([]propagate.Check, error) {
+	opts := propagate.CheckOptions{}
+	var err error
+	if against != "" {
+		if opts.Against, err = checkpoint.Resolve(against); err != nil {
+			return nil, err
+		}
+	}
+	if level == checkFull || level == checkAuto && weightBytes(dir) <= smallModel {
+		e := a.newEngine()
+		defer e.close()
+		opts.Engine = e
+		if opts.Texts, err = checkTexts(); err != nil {
+			return nil, err
+		}
+	}
+	return propagate.CheckFolder(ctx, dir, opts)
 }
