@@ -174,6 +174,11 @@ func (r *run) write(ctx context.Context, t int, o *output, result *Result) (*Tar
 	if err != nil {
 		return nil, fmt.Errorf("the result cannot be opened again: %w", err)
 	}
+	if r.opts.Diagnose > 0 {
+		if err := r.diagnose(ctx, dir, t, o); err != nil {
+			return nil, err
+		}
+	}
 	tr := &TargetResult{Target: r.opts.Targets[t].Model, Out: r.opts.Targets[t].Out, Tokens: o.tok.Size(), Rows: o.rows, Modules: o.modules,
 		Special: o.special, Added: o.added, Digests: written.Digests, Checks: checks, Notes: append([]string{}, o.notes...)}
 	if err := r.writeRecord(ctx, dir, t, tr, result); err != nil {

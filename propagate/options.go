@@ -89,6 +89,9 @@ type Options struct {
 	// Occurrences is a JSON file {"new id": {"old id": count}} for occ_conversion.
 	Occurrences string `yaml:"occurrences" json:"occurrences"`
 	Seed        uint64 `yaml:"seed" json:"seed"`
+	// Diagnose is the number of new tokens whose neighbours before and after are reported, with
+	// the spectra of the matrices; 0 for none.
+	Diagnose int `yaml:"diagnose" json:"diagnose"`
 
 	// PadToMultipleOf rounds the rows of the result up; 0 writes a row for every
 	// token and no more, whatever padding the donor has.
@@ -158,6 +161,8 @@ func (o *Options) Validate() error {
 		return errors.New("compat: the authors' code has no ridge, auto or keep_shared")
 	case o.Compat == "reference" && !o.FitSpecial:
 		return errors.New("compat: the authors' code always fits on special tokens")
+	case o.Diagnose < 0 || o.Diagnose > 1000:
+		return fmt.Errorf("diagnose: %d, want 0 to 1000 tokens", o.Diagnose)
 	case o.PadToMultipleOf < 0 || o.PadToMultipleOf > 1<<16:
 		return fmt.Errorf("pad_to_multiple_of: %d, want 0 to 65536", o.PadToMultipleOf)
 	case !(o.AlphaScale > 0) || math.IsInf(o.AlphaScale, 0):

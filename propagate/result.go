@@ -48,6 +48,7 @@ type ModuleResult struct {
 	// too few or none were asked for. Candidates are the methods compared (swap for scale).
 	HeldOut    *Score      `json:"held_out"`
 	Candidates []Candidate `json:"candidates,omitempty"`
+	Diagnosis  *Diagnosis  `json:"diagnosis,omitempty"` // if Options.Diagnose asks for it
 
 	// How the rows of the result came about.
 	Projected  int `json:"projected"`

@@ -145,7 +145,6 @@ type Curve struct {
 type Projection struct {
 	Model string `json:"model"`
 	propagate.ModuleResult
-	Diagnosis *propagate.Diagnosis `json:"diagnosis,omitempty"`
 }
 
 // Answered is a prompt with the answers of several models.

@@ -62,9 +62,10 @@ func fullRun() *Run {
 		for _, module := range []string{"embed_tokens", "lm_head"} {
 			p := Projection{Model: name + ", conversion", ModuleResult: propagate.ModuleResult{Module: module, Method: propagate.Conversion, Rows: 3063, Dim: 192, Rank: 192,
 				RelativeResidual: 0.11, HeldOut: &propagate.Score{R2: 0.931, Cosine: 0.97}, Projected: 5071, FromTarget: 9}}
-			d := &propagate.Diagnosis{Module: module, Neighbours: []propagate.Neighbours{{ID: 4001, Token: " бежал",
+			d := &propagate.Diagnosis{Neighbours: []propagate.Neighbours{{ID: 4001, Token: " бежал",
 				Before: []propagate.Neighbour{{Token: " шёл", Cosine: 0.71}, {Token: " летел", Cosine: 0.66}}, After: []propagate.Neighbour{{Token: " шёл", Cosine: 0.7}, {Token: " run", Cosine: 0.41}}}}}
 			for k := range 192 {
+				d.Ranks = append(d.Ranks, k+1)
 				d.Before = append(d.Before, Number(0.9*math.Pow(float64(k+1), -0.6)))
 				d.After = append(d.After, Number(0.8*math.Pow(float64(k+1), -0.62)))
 			}

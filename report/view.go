@@ -244,12 +244,10 @@ func spectrum(d *propagate.Diagnosis) template.HTML {
 		name string
 		list []propagate.Number
 	}{{"before (donor)", d.Before}, {"after (result)", d.After}} {
-		l := page.Line{Name: s.name, Y: floats(thin(s.list))}
-		ranks := make([]Number, len(s.list))
-		for i := range ranks {
-			ranks[i] = Number(i + 1)
+		l := page.Line{Name: s.name, Y: floats(s.list)}
+		for _, rank := range d.Ranks {
+			l.X = append(l.X, float64(rank))
 		}
-		l.X = floats(thin(ranks))
 		lines = append(lines, l)
 	}
 	return page.LineChart(page.Axes{X: "rank", Y: "singular value of the rows", LogY: true}, lines)

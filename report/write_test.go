@@ -199,7 +199,7 @@ func TestChanceIsSaid(t *testing.T) {
 }
 
 func TestSpectrumIsDrawn(t *testing.T) {
-	d := &propagate.Diagnosis{Before: []Number{3, 2, 1, 0}, After: []Number{2, 1, Number(math.NaN())}}
+	d := &propagate.Diagnosis{Ranks: []int{1, 2, 3, 4}, Before: []Number{3, 2, 1, 0}, After: []Number{2, 1, Number(math.NaN())}}
 	if chart := string(spectrum(d)); strings.Count(chart, "<polyline") != 2 || strings.Contains(chart, "NaN") {
 		t.Errorf("two lines without what has no logarithm, got %s", chart)
 	}

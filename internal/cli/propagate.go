@@ -81,6 +81,7 @@ held-out tokens. --target and --out may be repeated: one donor, many instruct mo
 	f.Float64Var(&opts.HeldOut, "held-out", opts.HeldOut, "share of shared tokens that R² is measured on")
 	f.Float64Var(&opts.Lambda, "lambda", opts.Lambda, "strength of ridge, relative to the mean eigenvalue (0: choose on held-out tokens)")
 	f.StringVar(&opts.Occurrences, "occurrences", "", `JSON file {"new id": {"old id": count}} for occ_conversion`)
+	f.IntVar(&opts.Diagnose, "diagnose", 0, "new tokens whose neighbours before and after go into lep.json, with the spectra (0: none)")
 	f.IntVar(&opts.PadToMultipleOf, "pad-to-multiple-of", opts.PadToMultipleOf, "round the rows up (0: a row for every token)")
 	f.StringVar(&opts.ChatTemplate, "chat-template", "", "file with another chat template than the target's")
 	f.BoolVar(&opts.CheckLayers, "check-layers", opts.CheckLayers, "compare the donor's layers with the source's first")
