@@ -25,6 +25,10 @@ type kernel[F Float] struct {
 	// packed panel B (k, nr) and a full tile C (mr, nr) with row stride ldc.
 	tile func(k int, alpha F, a, b, c *F, ldc int, add bool)
 
+	// pair rounds a packed panel (k, width) to bf16 and puts rows 2p and 2p+1 together in row p,
+	// in place, or is nil. tile then counts pairs, and kc is even, so that no pair is cut.
+	pair func(panel []F, width int)
+
 	// narrow is a kernel with fewer rows for products with few, or nil. It must have the
 	// same kc and give the same bits.
 	narrow *kernel[F]
@@ -58,6 +62,7 @@ type product[F Float] struct {
 
 	// The block in work: A rows [i0, i0+mb), B columns [j0, j0+nb), depth [p0, p0+kb).
 	i0, mb, j0, nb, p0, kb int
+	depth                  int // kb, in pairs if they are paired
 	addFirst, done         bool
 	packedA, packedB       []F
 	tiles                  [][]F // a tile of C per worker, for the edges
@@ -205,6 +210,10 @@ func (p *product[F]) setBlock(packB bool) {
 	p.mb = min(kn.block/kn.mr*kn.mr, p.m-p.i0)
 	p.nb = min(kn.block/kn.nr*kn.nr, p.n-p.j0)
 	p.kb = min(kn.kc, p.k-p.p0)
+	p.depth = p.kb
+	if kn.pair != nil {
+		p.depth = (p.kb + 1) / 2
+	}
 	p.add = p.addFirst || p.p0 > 0
 	p.packsA, p.packsB = (p.mb+packGroup*kn.mr-1)/(packGroup*kn.mr), 0
 	if packB {
@@ -240,15 +249,25 @@ func (p *product[F]) packUnit(unit int) {
 		i := unit * packGroup * kn.mr
 		a := p.a
 		a.trans = !a.trans // A is packed by rows: the transpose of B's packing
-		packPanels(kn, p.packedA[i*p.kb:], kn.mr, a, p.i0+i, min(packGroup*kn.mr, p.mb-i), p.p0, p.kb)
+		p.pack(p.packedA[i*p.kb:], kn.mr, a, p.i0+i, min(packGroup*kn.mr, p.mb-i))
 		return
 	}
 	j := (unit - p.packsA) * packGroup * kn.nr
-	packPanels(kn, p.packedB[j*p.kb:], kn.nr, p.b, p.j0+j, min(packGroup*kn.nr, p.nb-j), p.p0, p.kb)
+	p.pack(p.packedB[j*p.kb:], kn.nr, p.b, p.j0+j, min(packGroup*kn.nr, p.nb-j))
+}
+
+// pack packs w columns of an operand from column j0 on into panels of a width.
+func (p *product[F]) pack(dst []F, width int, src operand[F], j0, w int) {
+	packPanels(p.kern, dst, width, src, j0, w, p.p0, p.kb)
+	if pair := p.kern.pair; pair != nil {
+		for j := 0; j < w; j += width {
+			pair(dst[j*p.kb:(j+width)*p.kb], width)
+		}
+	}
 }
 
 func (p *product[F]) computeUnit(worker, unit int) {
-	kn := p.kern
+	kn, depth := p.kern, p.depth
 	i0, j0 := unit/p.colUnits*kn.mc, unit%p.colUnits*p.colsPerUnit
 	i1, j1 := min(i0+kn.mc, p.mb), min(j0+p.colsPerUnit, p.nb)
 	for j := j0; j < j1; j += kn.nr {
@@ -263,7 +282,7 @@ func (p *product[F]) computeUnit(worker, unit int) {
 			a := &p.packedA[i*p.kb]
 			c := p.c[row*p.ldc+col:]
 			if h == kn.mr && w == kn.nr && !(p.upper && row+h > col+1) {
-				kn.tile(p.kb, p.alpha, a, b, &c[0], p.ldc, p.add)
+				kn.tile(depth, p.alpha, a, b, &c[0], p.ldc, p.add)
 				continue
 			}
 			p.edge(p.tiles[worker], a, b, c, row, col, h, w)
@@ -286,7 +305,7 @@ func (p *product[F]) edge(tile []F, a, b *F, c []F, row, col, h, w int) {
 			copy(tile[i*kn.nr+first(i):i*kn.nr+w], c[i*p.ldc+first(i):i*p.ldc+w])
 		}
 	}
-	kn.tile(p.kb, p.alpha, a, b, &tile[0], kn.nr, p.add)
+	kn.tile(p.depth, p.alpha, a, b, &tile[0], kn.nr, p.add)
 	for i := range h {
 		copy(c[i*p.ldc+first(i):i*p.ldc+w], tile[i*kn.nr+first(i):i*kn.nr+w])
 	}

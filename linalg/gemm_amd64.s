@@ -51,42 +51,80 @@
 	VMOVUPS c1, 64(DI); \
 	ADDQ DX, DI
 
+// The accumulators, and the tile of C called into the cache.
+#define START512 \
+	VPXORQ Z0, Z0, Z0; \
+	VPXORQ Z1, Z1, Z1; \
+	VPXORQ Z2, Z2, Z2; \
+	VPXORQ Z3, Z3, Z3; \
+	VPXORQ Z4, Z4, Z4; \
+	VPXORQ Z5, Z5, Z5; \
+	VPXORQ Z6, Z6, Z6; \
+	VPXORQ Z7, Z7, Z7; \
+	VPXORQ Z8, Z8, Z8; \
+	VPXORQ Z9, Z9, Z9; \
+	VPXORQ Z10, Z10, Z10; \
+	VPXORQ Z11, Z11, Z11; \
+	VPXORQ Z12, Z12, Z12; \
+	VPXORQ Z13, Z13, Z13; \
+	VPXORQ Z14, Z14, Z14; \
+	VPXORQ Z15, Z15, Z15; \
+	VPXORQ Z16, Z16, Z16; \
+	VPXORQ Z17, Z17, Z17; \
+	VPXORQ Z18, Z18, Z18; \
+	VPXORQ Z19, Z19, Z19; \
+	VPXORQ Z20, Z20, Z20; \
+	VPXORQ Z21, Z21, Z21; \
+	VPXORQ Z22, Z22, Z22; \
+	VPXORQ Z23, Z23, Z23; \
+	MOVQ DI, SI; \
+	MOVQ $12, R8; \
+fetch: \
+	PREFETCHT0 (SI); \
+	PREFETCHT0 64(SI); \
+	ADDQ DX, SI; \
+	DECQ R8; \
+	JNZ fetch
+
+// alpha times the accumulators into C, or added to it.
+#define SFINISH512 \
+	TESTL R9, R9; \
+	JZ set; \
+	SADD512(Z0, Z1); \
+	SADD512(Z2, Z3); \
+	SADD512(Z4, Z5); \
+	SADD512(Z6, Z7); \
+	SADD512(Z8, Z9); \
+	SADD512(Z10, Z11); \
+	SADD512(Z12, Z13); \
+	SADD512(Z14, Z15); \
+	SADD512(Z16, Z17); \
+	SADD512(Z18, Z19); \
+	SADD512(Z20, Z21); \
+	SADD512(Z22, Z23); \
+	VZEROUPPER; \
+	RET; \
+set: \
+	SSET512(Z0, Z1); \
+	SSET512(Z2, Z3); \
+	SSET512(Z4, Z5); \
+	SSET512(Z6, Z7); \
+	SSET512(Z8, Z9); \
+	SSET512(Z10, Z11); \
+	SSET512(Z12, Z13); \
+	SSET512(Z14, Z15); \
+	SSET512(Z16, Z17); \
+	SSET512(Z18, Z19); \
+	SSET512(Z20, Z21); \
+	SSET512(Z22, Z23); \
+	VZEROUPPER; \
+	RET
+
 // func sgemmTileAVX512(k int, alpha float32, a, b, c *float32, ldc int, add bool)
 TEXT ·sgemmTileAVX512(SB), NOSPLIT, $0-49
 	ARGS(2)
 	VBROADCASTSS alpha+8(FP), Z27
-	VPXORQ Z0, Z0, Z0
-	VPXORQ Z1, Z1, Z1
-	VPXORQ Z2, Z2, Z2
-	VPXORQ Z3, Z3, Z3
-	VPXORQ Z4, Z4, Z4
-	VPXORQ Z5, Z5, Z5
-	VPXORQ Z6, Z6, Z6
-	VPXORQ Z7, Z7, Z7
-	VPXORQ Z8, Z8, Z8
-	VPXORQ Z9, Z9, Z9
-	VPXORQ Z10, Z10, Z10
-	VPXORQ Z11, Z11, Z11
-	VPXORQ Z12, Z12, Z12
-	VPXORQ Z13, Z13, Z13
-	VPXORQ Z14, Z14, Z14
-	VPXORQ Z15, Z15, Z15
-	VPXORQ Z16, Z16, Z16
-	VPXORQ Z17, Z17, Z17
-	VPXORQ Z18, Z18, Z18
-	VPXORQ Z19, Z19, Z19
-	VPXORQ Z20, Z20, Z20
-	VPXORQ Z21, Z21, Z21
-	VPXORQ Z22, Z22, Z22
-	VPXORQ Z23, Z23, Z23
-	MOVQ DI, SI
-	MOVQ $12, R8
-fetch:
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	ADDQ DX, SI
-	DECQ R8
-	JNZ fetch
+	START512
 	MOVQ CX, R8
 	SHRQ $1, R8
 	JZ odd
@@ -104,37 +142,48 @@ odd:
 	JZ store
 	SSTEP512
 store:
-	TESTL R9, R9
-	JZ set
-	SADD512(Z0, Z1)
-	SADD512(Z2, Z3)
-	SADD512(Z4, Z5)
-	SADD512(Z6, Z7)
-	SADD512(Z8, Z9)
-	SADD512(Z10, Z11)
-	SADD512(Z12, Z13)
-	SADD512(Z14, Z15)
-	SADD512(Z16, Z17)
-	SADD512(Z18, Z19)
-	SADD512(Z20, Z21)
-	SADD512(Z22, Z23)
-	VZEROUPPER
-	RET
-set:
-	SSET512(Z0, Z1)
-	SSET512(Z2, Z3)
-	SSET512(Z4, Z5)
-	SSET512(Z6, Z7)
-	SSET512(Z8, Z9)
-	SSET512(Z10, Z11)
-	SSET512(Z12, Z13)
-	SSET512(Z14, Z15)
-	SSET512(Z16, Z17)
-	SSET512(Z18, Z19)
-	SSET512(Z20, Z21)
-	SSET512(Z22, Z23)
-	VZEROUPPER
-	RET
+	SFINISH512
+
+// The bf16 tile has the shape of the float32 one, with a pair of bf16 values, those of
+// depths 2p and 2p+1, in place of each float32 of the panels: VDPBF16PS adds both products
+// to a float32. The assembler does not know it: EVEX.512.F3.0F38.W0 52 /r with Z26 and Z24
+// or Z25 as sources; rx has the high bits of the accumulator's number, m0 and m1 the low.
+#define PROW512(i, rx, m0, m1) \
+	VBROADCASTSS (i*4)(AX), Z26; \
+	BYTE $0x62; BYTE $rx; BYTE $0x2E; BYTE $0x40; BYTE $0x52; BYTE $m0; \
+	BYTE $0x62; BYTE $rx; BYTE $0x2E; BYTE $0x40; BYTE $0x52; BYTE $m1
+
+#define PSTEP512 \
+	VMOVUPS (BX), Z24; \
+	VMOVUPS 64(BX), Z25; \
+	PROW512(0, 0x92, 0xc0, 0xc9); \
+	PROW512(1, 0x92, 0xd0, 0xd9); \
+	PROW512(2, 0x92, 0xe0, 0xe9); \
+	PROW512(3, 0x92, 0xf0, 0xf9); \
+	PROW512(4, 0x12, 0xc0, 0xc9); \
+	PROW512(5, 0x12, 0xd0, 0xd9); \
+	PROW512(6, 0x12, 0xe0, 0xe9); \
+	PROW512(7, 0x12, 0xf0, 0xf9); \
+	PROW512(8, 0x82, 0xc0, 0xc9); \
+	PROW512(9, 0x82, 0xd0, 0xd9); \
+	PROW512(10, 0x82, 0xe0, 0xe9); \
+	PROW512(11, 0x82, 0xf0, 0xf9)
+
+// func bf16TileAVX512(k int, alpha float32, a, b, c *float32, ldc int, add bool)
+TEXT ·bf16TileAVX512(SB), NOSPLIT, $0-49
+	ARGS(2)
+	VBROADCASTSS alpha+8(FP), Z27
+	START512
+	TESTQ CX, CX
+	JZ store
+pair:
+	PSTEP512
+	ADDQ $48, AX
+	ADDQ $128, BX
+	DECQ CX
+	JNZ pair
+store:
+	SFINISH512
 
 #define DROW512(i, c0, c1) \
 	VBROADCASTSD (i*8)(AX), Z26; \
@@ -175,38 +224,7 @@ set:
 TEXT ·dgemmTileAVX512(SB), NOSPLIT, $0-49
 	ARGS(3)
 	VBROADCASTSD alpha+8(FP), Z27
-	VPXORQ Z0, Z0, Z0
-	VPXORQ Z1, Z1, Z1
-	VPXORQ Z2, Z2, Z2
-	VPXORQ Z3, Z3, Z3
-	VPXORQ Z4, Z4, Z4
-	VPXORQ Z5, Z5, Z5
-	VPXORQ Z6, Z6, Z6
-	VPXORQ Z7, Z7, Z7
-	VPXORQ Z8, Z8, Z8
-	VPXORQ Z9, Z9, Z9
-	VPXORQ Z10, Z10, Z10
-	VPXORQ Z11, Z11, Z11
-	VPXORQ Z12, Z12, Z12
-	VPXORQ Z13, Z13, Z13
-	VPXORQ Z14, Z14, Z14
-	VPXORQ Z15, Z15, Z15
-	VPXORQ Z16, Z16, Z16
-	VPXORQ Z17, Z17, Z17
-	VPXORQ Z18, Z18, Z18
-	VPXORQ Z19, Z19, Z19
-	VPXORQ Z20, Z20, Z20
-	VPXORQ Z21, Z21, Z21
-	VPXORQ Z22, Z22, Z22
-	VPXORQ Z23, Z23, Z23
-	MOVQ DI, SI
-	MOVQ $12, R8
-fetch:
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	ADDQ DX, SI
-	DECQ R8
-	JNZ fetch
+	START512
 	MOVQ CX, R8
 	SHRQ $1, R8
 	JZ odd

@@ -1,6 +1,12 @@
 package linalg
 
-import "golang.org/x/sys/cpu"
+import (
+	"math"
+
+	"golang.org/x/sys/cpu"
+
+	"lep/tensor"
+)
 
 //go:noescape
 func sgemmTileAVX512(k int, alpha float32, a, b, c *float32, ldc int, add bool)
@@ -13,6 +19,12 @@ func sgemmTileAVX2(k int, alpha float32, a, b, c *float32, ldc int, add bool)
 
 //go:noescape
 func dgemmTileAVX2(k int, alpha float64, a, b, c *float64, ldc int, add bool)
+
+//go:noescape
+func bf16TileAVX512(k int, alpha float32, a, b, c *float32, ldc int, add bool)
+
+//go:noescape
+func pairBF16AVX512(pairs int, panel *float32, r int)
 
 //go:noescape
 func transpose4Float32(dst *float32, stride int, src *float32, ld, n int)
@@ -51,6 +63,29 @@ func availableKernels() []kernelPair {
 		}}, out...)
 	}
 	return append(out, kernelPair{genericKernel[float32](), genericKernel[float64]()})
+}
+
+// bf16Kernel returns the kernel that rounds both operands to bf16, or nil where the
+// processor has no instruction for their products (avx512_bf16: Intel from Cooper Lake,
+// AMD from Zen 4 on).
+func bf16Kernel() *kernel[float32] {
+	if !hasAVX512 || !cpu.X86.HasAVX512BF16 {
+		return nil
+	}
+	return &kernel[float32]{name: "avx512_bf16", mr: 12, nr: 32, kc: 640, mc: 144, block: 3072, tile: bf16TileAVX512, transpose4: transpose4Float32, pair: pairBF16}
+}
+
+// pairBF16 is kernel.pair.
+func pairBF16(panel []float32, width int) {
+	k := len(panel) / width
+	if k > 1 {
+		pairBF16AVX512(k/2, &panel[0], width)
+	}
+	if k%2 == 1 {
+		for i, v := range panel[(k-1)*width:] {
+			panel[k/2*width+i] = math.Float32frombits(uint32(tensor.BF16FromF32(v)))
+		}
+	}
 }
 
 // transposeBF16x4 widens 4 bf16 rows of length n into columns, or is nil.

@@ -200,3 +200,62 @@ one:
 done:
 	VZEROUPPER
 	RET
+
+// The words of two halves, in turn.
+DATA interleave<>+0(SB)/8, $0x0011000100100000
+DATA interleave<>+8(SB)/8, $0x0013000300120002
+DATA interleave<>+16(SB)/8, $0x0015000500140004
+DATA interleave<>+24(SB)/8, $0x0017000700160006
+DATA interleave<>+32(SB)/8, $0x0019000900180008
+DATA interleave<>+40(SB)/8, $0x001b000b001a000a
+DATA interleave<>+48(SB)/8, $0x001d000d001c000c
+DATA interleave<>+56(SB)/8, $0x001f000f001e000e
+GLOBL interleave<>(SB), RODATA|NOPTR, $64
+
+// func pairBF16AVX512(pairs int, panel *float32, r int)
+// Rows 2p and 2p+1 of the panel (2*pairs, r), rounded to bf16, become row p of pairs, the
+// even one in the low half; in place. r is a multiple of 4.
+TEXT ·pairBF16AVX512(SB), NOSPLIT, $0-24
+	MOVQ pairs+0(FP), CX
+	MOVQ panel+8(FP), DI
+	MOVQ r+16(FP), DX
+	MOVQ DI, SI
+	LEAQ (DI)(DX*4), R8
+	VMOVDQU16 interleave<>(SB), Z3
+row:
+	MOVQ DX, R9
+	SUBQ $16, R9
+	JLT fours
+sixteen:
+	VMOVUPS (SI), Z0
+	VMOVUPS (R8), Z1
+	BYTE $0x62; BYTE $0xF2; BYTE $0x77; BYTE $0x48; BYTE $0x72; BYTE $0xD0 // VCVTNE2PS2BF16 Z0, Z1, Z2
+	VPERMW Z2, Z3, Z2
+	VMOVDQU32 Z2, (DI)
+	ADDQ $64, SI
+	ADDQ $64, R8
+	ADDQ $64, DI
+	SUBQ $16, R9
+	JGE sixteen
+fours:
+	ADDQ $16, R9
+	JZ next
+four:
+	VMOVUPS (SI), X0
+	VMOVUPS (R8), X1
+	BYTE $0x62; BYTE $0xF2; BYTE $0x77; BYTE $0x08; BYTE $0x72; BYTE $0xD0 // VCVTNE2PS2BF16 X0, X1, X2
+	VPSRLDQ $8, X2, X1
+	VPUNPCKLWD X1, X2, X2
+	VMOVDQU X2, (DI)
+	ADDQ $16, SI
+	ADDQ $16, R8
+	ADDQ $16, DI
+	SUBQ $4, R9
+	JNZ four
+next:
+	LEAQ (SI)(DX*4), SI
+	LEAQ (R8)(DX*4), R8
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
