@@ -1,9 +1,11 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lep/internal/hint"
@@ -96,8 +98,9 @@ func Merge(base, over *strictyaml.Node) {
 	}
 }
 
-// Set changes one value: "train.max_steps=10", "eval.tasks=[multiq, use]", "calibrate=null". Paths
-// in it are relative to the current folder.
+// Set changes one value: "train.max_steps=10", "eval.tasks=[multiq, use]", "calibrate=null"; an entry of a grid
+// goes by its name or number: "tokenizer.grid.extension.train_size=1000". Paths in it are relative to
+// the current folder.
 func Set(root *strictyaml.Node, assignment string, resolve Resolve) error {
 	path, text, found := strings.Cut(assignment, "=")
 	if !found || path == "" || strings.Contains("."+path+".", "..") {
@@ -107,27 +110,64 @@ func Set(root *strictyaml.Node, assignment string, resolve Resolve) error {
 	if err != nil {
 		return err
 	}
-	keys := strings.Split(path, ".")
-	for _, key := range slices.Backward(keys) {
-		outer := &strictyaml.Node{Kind: strictyaml.Map}
-		outer.Set(key, value)
-		outer.Map[0].Key.Line = 0
-		value = outer
-	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	if err := resolve(value, dir); err != nil {
+	keys := strings.Split(path, ".")
+	if err := resolve(nest(keys, value), dir); err != nil { // changes the value in its place
 		return err
 	}
-	for at, i := root, 0; i < len(keys)-1; i++ {
-		if at = at.Get(keys[i]); at != nil && at.Kind != strictyaml.Map && at.Kind != strictyaml.Null {
-			return fmt.Errorf("set %s: %s is %s and has no keys", path, strings.Join(keys[:i+1], "."), at.Kind)
+	at := root
+	for i, key := range keys[:len(keys)-1] {
+		if at, err = enter(at, key); err != nil {
+			return fmt.Errorf("set %s: %s %w", path, strings.Join(keys[:i+1], "."), err)
 		}
 	}
-	Merge(root, value)
+	last := keys[len(keys)-1]
+	if at.Kind != strictyaml.Map && at.Kind != strictyaml.Null {
+		return fmt.Errorf("set %s: %s is %s and has no keys", path, strings.Join(keys[:len(keys)-1], "."), at.Kind)
+	}
+	if old := at.Get(last); old != nil && old.Kind == strictyaml.Map && value.Kind == strictyaml.Map {
+		Merge(old, value)
+		return nil
+	}
+	at.Set(last, value)
 	return nil
+}
+
+// nest puts a value below keys, entries of a grid into a list.
+func nest(keys []string, value *strictyaml.Node) *strictyaml.Node {
+	for i, key := range slices.Backward(keys) {
+		outer := &strictyaml.Node{Kind: strictyaml.Map}
+		outer.Set(key, value)
+		if i > 0 && keys[i-1] == gridKey {
+			outer = &strictyaml.Node{Kind: strictyaml.List, List: []*strictyaml.Node{value}}
+		}
+		value = outer
+	}
+	return value
+}
+
+// enter returns the value of a key, which is made where there is none, or the entry of a list.
+func enter(n *strictyaml.Node, key string) (*strictyaml.Node, error) {
+	switch n.Kind {
+	case strictyaml.List:
+		for i, item := range n.List {
+			if name := item.Get(nameKey); name != nil && name.Text == key || strconv.Itoa(i) == key {
+				return item, nil
+			}
+		}
+		return nil, errors.New("is no entry of the list")
+	case strictyaml.Scalar:
+		return nil, errors.New("has no keys before it: there stands one value")
+	}
+	next := n.Get(key)
+	if next == nil {
+		next = &strictyaml.Node{Kind: strictyaml.Map}
+		n.Set(key, next)
+	}
+	return next, nil
 }
 
 // Interpolate replaces ${NAME} in all values by lookup's answer; an unknown name is an error.
