@@ -73,9 +73,18 @@ func (j *Job) ModelDir() string { return j.r.files.Dir() }
 // Checkpoint returns the folder to go on at, "" at the beginning.
 func (j *Job) Checkpoint() string { return j.from }
 
-// State returns lep.json of a checkpoint at this moment. The engine keeps step, tokens, seconds, before, best,
-// waited and evaluated up to date in those that it writes, and leaves the rest alone.
-func (j *Job) State() (json.RawMessage, error) { return orderedjson.Marshal(j.r.state) }
+// State returns lep.json of a checkpoint at this moment, and what stands there as its key recipe. The engine keeps step,
+// tokens, seconds, before, best, waited and evaluated up to date in those that it writes, and leaves the rest
+// alone, the recipe to the byte.
+func (j *Job) State() (state, recipe json.RawMessage, err error) {
+	s := j.r.state
+	s.Recipe = nil
+	if state, err = orderedjson.Marshal(s); err != nil {
+		return nil, nil, err
+	}
+	recipe, err = orderedjson.Marshal(j.r.recipe)
+	return state, recipe, err
+}
 
 // Steps returns the steps of the whole run.
 func (j *Job) Steps() int { return j.r.state.Steps }

@@ -37,7 +37,7 @@ type state struct {
 	Best         *Best                      `json:"best,omitempty"`
 	Waited       int                        `json:"waited"`    // evaluations since the best
 	Evaluated    int                        `json:"evaluated"` // step of the last evaluation
-	Recipe       map[string]json.RawMessage `json:"recipe"`
+	Recipe       map[string]json.RawMessage `json:"recipe,omitempty"`
 	Digests      map[string]string          `json:"digests"` // SHA-256 of the tensors
 }
 

@@ -79,6 +79,7 @@ type job struct {
 	Schedule                  string              `json:"schedule"`
 	Resume                    string              `json:"resume"`
 	State                     json.RawMessage     `json:"state"`
+	Recipe                    string              `json:"recipe"`
 	Trained                   []string            `json:"trained"`
 	Rows                      [][2]int            `json:"rows"`
 	LoRA                      []lowRank           `json:"lora"`
@@ -126,11 +127,11 @@ func lowRanks(terms []model.LoRA) []lowRank {
 // newJob fills in what the settings say; the caller adds the files.
 func newJob(t *train.Job, device train.Device, ranks int) (*job, error) {
 	o := t.Options()
-	state, err := t.State()
+	state, recipe, err := t.State()
 	if err != nil {
 		return nil, err
 	}
-	j := &job{Version: jobVersion, DriverSHA256: driverDigest(), Model: t.ModelDir(), Resume: t.Checkpoint(), State: state, Rows: t.Rows(),
+	j := &job{Version: jobVersion, DriverSHA256: driverDigest(), Model: t.ModelDir(), Resume: t.Checkpoint(), State: state, Recipe: string(recipe), Rows: t.Rows(),
 		LoRA: lowRanks(t.LoRA()), PerDeviceBatchSize: o.PerDeviceBatchSize, GradientAccumulationSteps: o.GradientAccumulationSteps,
 		Optimizer: o.Optimizer, LearningRate: o.LearningRate, EmbeddingLR: o.EmbeddingLR, WeightDecay: o.WeightDecay,
 		AdamBeta1: o.AdamBeta1, AdamBeta2: o.AdamBeta2, AdamEpsilon: o.AdamEpsilon, Momentum: o.Momentum, MaxGradNorm: o.MaxGradNorm,

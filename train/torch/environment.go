@@ -86,7 +86,10 @@ func interpreter(python string) (string, error) {
 	return "", hint.Errorf(installHint, "no Python: %w", errors.Join(errs...))
 }
 
-// check refuses an interpreter that the driver does not run with.
+// Check refuses an interpreter that the driver does not run with.
+func (e *Environment) Check() error { return e.check(false) }
+
+// check also looks for what low-rank terms need.
 func (e *Environment) check(lora bool) error {
 	if older(e.Python, oldestPython) {
 		return hint.Errorf(installHint, "%s: Python is %s, want at least %s", e.Executable, e.Python, oldestPython)

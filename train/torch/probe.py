@@ -1,5 +1,6 @@
 """Prints what this interpreter offers, as JSON; it must run on any Python 3."""
 
+import contextlib
 import json
 import sys
 
@@ -8,10 +9,8 @@ try:
     from importlib import metadata
 
     for name in ("torch", "transformers", "peft", "safetensors", "numpy"):
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             out["packages"][name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            pass
     import torch
 
     out["cuda"] = torch.version.cuda or ""

@@ -25,7 +25,7 @@ def all_agree(ok: bool) -> bool:
     return bool(flag.item())
 
 
-def save(folder: pathlib.Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> str:
+def save(folder: pathlib.Path, tensors: dict[str, torch.Tensor], state: dict[str, Any], recipe: str) -> str:
     """Writes a checkpoint whole or not at all; returns what went wrong, "" if nothing.
 
     The manifest, with the sizes of all files, is written last, and the folder gets its name
@@ -45,7 +45,8 @@ def save(folder: pathlib.Path, tensors: dict[str, torch.Tensor], state: dict[str
             dcp.save(tensors, checkpoint_id=draft)
             if first:
                 sizes = {path.name: path.stat().st_size for path in sorted(draft.iterdir())}
-                write_json(draft / MANIFEST, state | {"files": sizes})
+                text = json.dumps(state | {"files": sizes})
+                write_text(draft / MANIFEST, f'{text[:-1]}, "recipe": {recipe}}}')
                 shutil.rmtree(folder, ignore_errors=True)
                 draft.rename(folder)
         except Exception as e:  # DCP wraps whatever the file system said, on every rank
@@ -59,7 +60,7 @@ def load(folder: pathlib.Path, tensors: dict[str, torch.Tensor]) -> None:
     for name, size in manifest.get("files", {}).items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
-            raise JobError(f"{path}: is not there or not whole (want {size} bytes): remove {folder}, the one before it is taken then")
+            raise JobError(f"{path}: not whole, want {size} bytes: without {folder} the checkpoint before it is taken")
     dcp.load(tensors, checkpoint_id=folder)
 
 
@@ -71,12 +72,11 @@ def prune(run: pathlib.Path, keep: int) -> None:
         shutil.rmtree(folder)
 
 
-def write_json(path: pathlib.Path, value: Any) -> None:
+def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file whole or not at all."""
     draft = path.with_name("." + path.name)
     with draft.open("w") as f:
-        json.dump(value, f)
-        f.write("\n")
+        f.write(text + "\n")
         f.flush()
         os.fsync(f.fileno())
     draft.rename(path)
@@ -100,7 +100,7 @@ def write_safetensors(path: pathlib.Path, tensors: dict[str, torch.Tensor]) -> N
     for t in tensors.values():
         whole = (t.full_tensor() if isinstance(t, DTensor) else t).detach()
         if file:
-            file.write(memoryview(whole.float().cpu().contiguous().numpy()).cast("B"))
+            whole.float().cpu().contiguous().numpy().tofile(file)
     if file:
         file.flush()
         os.fsync(file.fileno())

@@ -39,6 +39,7 @@ class Job:
     schedule: pathlib.Path  # float64 by step: learning rate by its peak
     resume: pathlib.Path | None  # checkpoint
     state: dict[str, Any]  # where the run stands, as it goes into checkpoints
+    recipe: str  # JSON that goes there too, as it is: lep compares it with its numbers' spelling
     trained: list[str]
     rows: list[tuple[int, int]]  # of the embeddings, [from, to); none: all
     lora: list[LowRank]

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from transformers import AutoModelForCausalLM
 
 from .job import Job, JobError
@@ -48,7 +48,7 @@ def _public(name: str) -> str:
 
 def build(job: Job, device: torch.device) -> Network:
     """Loads the model of the job and shards it over all ranks."""
-    causal = AutoModelForCausalLM.from_pretrained(
+    causal: Any = AutoModelForCausalLM.from_pretrained(
         job.model,
         dtype="auto",
         attn_implementation=_attention(job),
@@ -57,7 +57,7 @@ def build(job: Job, device: torch.device) -> Network:
         trust_remote_code=False,
     )
     causal.config.use_cache = False
-    causal.get_input_embeddings().padding_idx = None  # its row would never get a gradient
+    causal.model.embed_tokens.padding_idx = None  # its row would never get a gradient
     for name, value in vars(causal.config).items():
         if name.endswith("dropout") and value:
             raise JobError(f"{job.model}/config.json: {name} is {value}: dropout is not trained with, want 0")
@@ -108,10 +108,9 @@ def _convert(network: Network, compute: torch.dtype) -> None:
 
 def _fill(network: Network, job: Job) -> None:
     trained = network.trained()
-    with safe_open(str(job.start), "pt") as f:
-        for name in f.keys():
-            with torch.no_grad():
-                trained[name].copy_(f.get_tensor(name))
+    with torch.no_grad():
+        for name, value in load_file(str(job.start)).items():
+            trained[name].copy_(value)
 
 
 def _shard(network: Network, job: Job, device: torch.device) -> None:
@@ -125,3 +124,9 @@ def _shard(network: Network, job: Job, device: torch.device) -> None:
         fully_shard(layer, mesh=mesh, mp_policy=policy)
     fully_shard(network, mesh=mesh, mp_policy=policy)
     network.to(device)
+
+
+def sync_gradients(network: nn.Module, now: bool) -> None:
+    """Whether the backward passes that follow add up gradients over ranks: only the last of a step need to."""
+    assert isinstance(network, FSDPModule)
+    network.set_requires_gradient_sync(now)

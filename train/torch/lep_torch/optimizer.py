@@ -70,9 +70,9 @@ class Optimizer:
     @torch.no_grad()
     def step(self, step: int) -> None:
         """Moves the parameters with the rates of a step, counted from 0, and drops the gradients."""
-        for group, rate in zip(self.inner.param_groups, self.rates(step)):
-            group["lr"] = rate
         embedding, other = self.rates(step)
+        for group, rate in zip(self.inner.param_groups, (embedding, other), strict=True):
+            group["lr"] = rate
         for name, p in self.params.items():
             shrink = (embedding if name in EMBEDDINGS else other) * self.job.weight_decay
             if p.dim() == 2 and shrink:

@@ -63,9 +63,10 @@ class Shards:
         size = blocks * self.block_size * sum(k.itemsize for k in kinds.values())
         if path.stat().st_size != size:
             raise JobError(f"{path}: {path.stat().st_size} bytes, want {size} for {blocks} blocks")
-        out, offset, shape = {}, 0, (blocks, self.block_size)
+        out: dict[str, npt.NDArray[np.generic]] = {}
+        offset = 0
         for name, kind in kinds.items():
-            out[name] = np.memmap(path, kind, "r", offset, shape)
+            out[name] = np.memmap(path, kind, "r", offset, (blocks, self.block_size))
             offset += out[name].nbytes
         return out
 
@@ -78,7 +79,10 @@ class Shards:
                 while piece := f.read(1 << 20):
                     digest.update(piece)
             if digest.hexdigest() != shard["sha256"]:
-                raise JobError(f"{path}: SHA-256 is {digest.hexdigest()}, want {shard['sha256']} (shards.json): remove the folder, lep makes it anew")
+                raise JobError(
+                    f"{path}: SHA-256 is {digest.hexdigest()}, want {shard['sha256']} (shards.json): "
+                    "remove the folder, lep makes it anew"
+                )
 
     def _read(self, name: str, first: int, last: int) -> npt.NDArray[np.generic]:
         pieces = []

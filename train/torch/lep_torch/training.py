@@ -16,13 +16,15 @@ import torch.distributed as dist
 
 from . import checkpoint
 from .job import Job, JobError, parse
-from .network import build
+from .network import build, sync_gradients
 from .optimizer import Optimizer
 from .rows import Rows, Shards
 
 log = logging.getLogger(__name__)
 
 EARLY, STOP, INTERRUPTED = "early stopping", "stop file", "interrupted"
+LESS_STEEP = "a lower learning_rate or more warm-up keeps most trainings from this"
+DEFER_BYTES = 8 << 30  # gradients of this size are added up over passes whole, larger ones in shards
 RETRY_SECONDS = 60.0  # until a checkpoint that could not be written is tried again
 
 
@@ -38,6 +40,7 @@ class Training:
             shards.verify(self.rank, self.world)
         self.network = build(job, device)
         self.optimizer = Optimizer(self.network.trained(), job)
+        self.defer = 4 * sum(p.numel() for p in self.optimizer.params.values()) <= DEFER_BYTES
         self.state: dict[str, Any] = dict(job.state)
         self.resumed: int = self.state["step"]
         if job.resume:
@@ -75,43 +78,45 @@ class Training:
     # ---- one step ----
 
     def micro_batches(self, step: int) -> list[Rows]:
-        """This rank's rows of a step: of each pass over b rows, those from r·b/W to (r+1)·b/W."""
+        """This rank's rows of a step, by passes."""
         size = self.job.rows_per_step
         first, last = step * size, min((step + 1) * size, self.data.blocks)
         out = []
         for begin in range(first, last, self.job.per_device_batch_size):
-            b = min(self.job.per_device_batch_size, last - begin)
-            mine = (begin + self.rank * b // self.world, begin + (self.rank + 1) * b // self.world)
+            mine = self.share(begin, min(self.job.per_device_batch_size, last - begin))
             out.append(self.data.rows(*mine, trim=not self.job.compile))
         return out
+
+    def share(self, begin: int, b: int) -> tuple[int, int]:
+        """This rank's part of b rows: those from r·b/W to (r+1)·b/W."""
+        return begin + self.rank * b // self.world, begin + (self.rank + 1) * b // self.world
 
     def step(self, micro: list[Rows]) -> None:
         """Moves the parameters along the gradient of the mean loss over all tokens of all ranks."""
         number = self.state["step"] + 1
-        counts = torch.tensor([0.0, sum(len(m.targets) for m in micro), sum(m.tokens for m in micro)], dtype=torch.float64)
+        counts = torch.tensor([sum(len(m.targets) for m in micro), sum(m.tokens for m in micro)])
         dist.all_reduce(counts)
-        scored = float(counts[1])
+        scored, tokens = counts.tolist()
         if scored == 0:
             raise JobError(f"step {number}: no token of its rows has a label")
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for i, rows in enumerate(micro):
-            self.network.set_requires_gradient_sync(i == len(micro) - 1)
+            sync_gradients(self.network, i == len(micro) - 1 or not self.defer)
             # FSDP takes the mean over ranks, lep the sum.
             loss = self.network(rows.to(self.device), self.world / scored)
             loss.backward()
             total += loss.detach()
         norm = self.optimizer.clip()
-        sums = (total * scored / self.world).cpu()
-        dist.all_reduce(sums)
-        counts[0] = sums
-        if not math.isfinite(float(sums)) or not math.isfinite(norm):
-            what = "the loss" if not math.isfinite(float(sums)) else "the norm of the gradients"
-            raise JobError(f"step {number}: {what} is {float(sums) if what == 'the loss' else norm}: a lower learning_rate or more warm-up keeps most trainings from this")
+        mean = total.cpu() / self.world
+        dist.all_reduce(mean)
+        self.loss = float(mean)
+        for what, value in (("loss", self.loss), ("norm of the gradients", norm)):
+            if not math.isfinite(value):
+                raise JobError(f"step {number}: the {what} is {value}; {LESS_STEEP}")
         rates = self.optimizer.rates(number - 1)
         self.optimizer.step(number - 1)
-        self.interval += counts
-        self.loss = float(sums) / scored
-        self.state["step"], self.state["tokens"] = number, self.state["tokens"] + int(counts[2])
+        self.interval += torch.tensor([self.loss * scored, scored, tokens])
+        self.state |= {"step": number, "tokens": self.state["tokens"] + tokens}
         self.report(norm, *rates)
 
     def report(self, norm: float, embedding_rate: float, rate: float) -> None:
@@ -134,8 +139,7 @@ class Training:
         sums = torch.zeros(2, dtype=torch.float64)
         b = self.job.per_device_batch_size
         for begin in range(0, self.held_out.blocks, b):
-            n = min(b, self.held_out.blocks - begin)
-            rows = self.held_out.rows(begin + self.rank * n // self.world, begin + (self.rank + 1) * n // self.world, trim=True)
+            rows = self.held_out.rows(*self.share(begin, min(b, self.held_out.blocks - begin)), trim=True)
             sums[0] += self.network(rows.to(self.device), 1.0).cpu()
             sums[1] += len(rows.targets)
         dist.all_reduce(sums)
@@ -196,7 +200,7 @@ class Training:
         self.last_save, self.save_again = start, math.inf
         self.state["seconds"] = self.before + start - self.started
         folder = self.job.run / "checkpoints" / f"step-{self.state['step']:06d}"
-        error = checkpoint.save(folder, self.optimizer.state(self.state["step"]), self.state)
+        error = checkpoint.save(folder, self.optimizer.state(self.state["step"]), self.state, self.job.recipe)
         if error:
             self.save_again = start + RETRY_SECONDS
             self.emit("checkpoint", note="not written: " + error)
@@ -255,7 +259,7 @@ class Training:
             final["weights"] = str(weights)
         self.state["seconds"] = self.before + time.monotonic() - self.started
         if self.rank == 0:
-            checkpoint.write_json(self.job.work / "final.json", final | {"state": self.state})
+            checkpoint.write_text(self.job.work / "final.json", json.dumps(final | {"state": self.state}))
         dist.barrier()
 
 
