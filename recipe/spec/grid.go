@@ -121,6 +121,9 @@ func spread(n *strictyaml.Node, t reflect.Type) ([]Variant, error) {
 		if len(values.List) == 0 {
 			return nil, values.Errorf("", "%s: an empty list", f.Name)
 		}
+		if len(out)*len(values.List) > maxVariants { // before any copy is made
+			return nil, values.Errorf("", "the grid has more than %d variants", maxVariants)
+		}
 		var next []Variant
 		for _, v := range out {
 			for _, value := range values.List {
@@ -132,9 +135,7 @@ func spread(n *strictyaml.Node, t reflect.Type) ([]Variant, error) {
 				next = append(next, with)
 			}
 		}
-		if out = next; len(out) > maxVariants {
-			return nil, values.Errorf("", "the grid has more than %d variants", maxVariants)
-		}
+		out = next
 	}
 	return out, nil
 }

@@ -120,7 +120,7 @@ func Set(root *strictyaml.Node, assignment string, resolve Resolve) error {
 	}
 	at := root
 	for i, key := range keys[:len(keys)-1] {
-		if at, err = enter(at, key); err != nil {
+		if at, err = enter(at, key, value); err != nil {
 			return fmt.Errorf("set %s: %s %w", path, strings.Join(keys[:i+1], "."), err)
 		}
 	}
@@ -149,8 +149,9 @@ func nest(keys []string, value *strictyaml.Node) *strictyaml.Node {
 	return value
 }
 
-// enter returns the value of a key, which is made where there is none, or the entry of a list.
-func enter(n *strictyaml.Node, key string) (*strictyaml.Node, error) {
+// enter returns the value of a key, or the entry of a list. A key that is not there is made; errors will
+// speak of it as of value.
+func enter(n *strictyaml.Node, key string, value *strictyaml.Node) (*strictyaml.Node, error) {
 	switch n.Kind {
 	case strictyaml.List:
 		for i, item := range n.List {
@@ -164,7 +165,9 @@ func enter(n *strictyaml.Node, key string) (*strictyaml.Node, error) {
 	}
 	next := n.Get(key)
 	if next == nil {
-		next = &strictyaml.Node{Kind: strictyaml.Map}
+		made := *value
+		made.Kind, made.Text, made.List, made.Map = strictyaml.Map, "", nil, nil
+		next = &made
 		n.Set(key, next)
 	}
 	return next, nil
