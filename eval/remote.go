@@ -26,6 +26,7 @@ type Remote struct {
 	tok      *tokenizer.Tokenizer // nil: the server counts tokens
 	stop     []string
 	about    Description
+	ids      bool // prompts are sent as token ids
 
 	mu      sync.Mutex
 	lengths map[string]int // tokens by text
@@ -74,7 +75,26 @@ func NewRemote(ctx context.Context, server *infer.Remote, o RemoteOptions) (*Rem
 			o.Warn("%s: %q has %d tokens there and %d by the tokenizer given: not the same tokenizer?", server.Address(), probe, n, mine)
 		}
 	}
-	return r, nil
+	return r, r.checkIDs(ctx)
+}
+
+// checkIDs makes prompts token ids where the server takes them and its own tokenizer would make the
+// same ones: then nothing is put in front of a prompt that is not in it.
+func (r *Remote) checkIDs(ctx context.Context) error {
+	if !r.can.TokenIDs || r.tok == nil || !r.text() {
+		return nil
+	}
+	text := "Проверка: one two, три 123!\n"
+	if r.renderer.Template != nil {
+		rendered, err := r.renderer.Render([]chat.Message{{Role: "user", Content: text}})
+		if err != nil {
+			return err
+		}
+		text = rendered
+	}
+	ids, err := r.server.TokenIDs(ctx, text)
+	r.ids = err == nil && slices.Equal(ids, r.tok.Encode(text))
+	return err
 }
 
 // text reports that prompts are sent as text.
@@ -86,16 +106,19 @@ func (r *Remote) Describe() Description { return r.about }
 // exact reports that choices can be scored token by token.
 func (r *Remote) exact() bool { return r.text() && r.can.PromptLogProbs }
 
+// forces reports that the log-probability of any next token can be had.
+func (r *Remote) forces() bool { return r.ids && r.can.Forced }
+
 // counts reports that tokens can be counted.
 func (r *Remote) counts() bool { return r.tok != nil || r.can.Tokenize != "" }
 
 // Supports implements Model.
 func (r *Remote) Supports(t Task) error {
 	switch {
-	case t.Method == LogProb && !r.exact():
+	case t.Method == LogProb && !r.exact() && !r.forces():
 		return hint.Errorf("a server that echoes prompts with log-probabilities, and --tokenizer or --no-chat-template, can do it",
 			"%s: the task needs log-probabilities of the prompt, which the server does not return for text", r.server.Address())
-	case t.Method == Choice && !r.exact() && r.can.Top == 0:
+	case t.Method == Choice && !r.exact() && !r.forces() && r.can.Top == 0:
 		return fmt.Errorf("%s: the task needs probabilities of tokens, which the server does not return", r.server.Address())
 	case strings.HasPrefix(t.Name, "cp_") && !r.counts():
 		return hint.Errorf("give --tokenizer", "%s: the task needs the number of tokens, which the server does not count", r.server.Address())
@@ -171,6 +194,9 @@ func (r *Remote) one(ctx context.Context, t Task, q Request) (Answer, error) {
 			return Answer{}, err
 		}
 		prompt.Text = text
+		if r.ids {
+			prompt.IDs = r.tok.Encode(text)
+		}
 	} else {
 		prompt.Messages = r.renderer.Messages(q.Messages)
 	}
@@ -181,6 +207,8 @@ func (r *Remote) one(ctx context.Context, t Task, q Request) (Answer, error) {
 		a, err = r.generate(ctx, prompt, q)
 	case t.Method == LogProb:
 		a, err = r.lastMessage(ctx, prompt, q)
+	case r.forces():
+		a, err = r.chooseByForce(ctx, prompt, q)
 	case r.exact():
 		a, err = r.chooseExactly(ctx, prompt, q)
 	default:
@@ -191,6 +219,9 @@ func (r *Remote) one(ctx context.Context, t Task, q Request) (Answer, error) {
 }
 
 func (r *Remote) generate(ctx context.Context, p infer.RemotePrompt, q Request) (Answer, error) {
+	if r.can.Context > 0 && p.IDs != nil { // cut as the native engine cuts
+		p.IDs = tail(p.IDs, r.can.Context-min(p.MaxNewTokens, r.can.Context/2))
+	}
 	got, err := r.server.Ask(ctx, p)
 	if err != nil {
 		return Answer{}, err
@@ -265,6 +296,28 @@ func (r *Remote) echoed(ctx context.Context, text string) ([]echo, error) {
 	return list, nil
 }
 
+// scored returns the tokens of a text with the log-probabilities of those that reach beyond its first
+// code points.
+func (r *Remote) scored(ctx context.Context, text string, first int) ([]echo, error) {
+	if !r.forces() {
+		return r.echoed(ctx, text)
+	}
+	enc := r.tok.EncodeOptions(text, tokenizer.EncodeOptions{Offsets: true})
+	list := make([]echo, len(enc.IDs))
+	for i, id := range enc.IDs {
+		list[i].end = enc.Offsets[i][1]
+		if list[i].end <= first || i == 0 {
+			continue
+		}
+		got, err := r.server.NextLogProbs(ctx, tail(enc.IDs[:i], r.can.Context), []int32{id})
+		if err != nil {
+			return nil, err
+		}
+		list[i].logprob = got[0]
+	}
+	return list, nil
+}
+
 // chooseExactly scores every choice behind the prompt by the tokens that tell them apart, as the
 // native engine does.
 func (r *Remote) chooseExactly(ctx context.Context, p infer.RemotePrompt, q Request) (Answer, error) {
@@ -304,6 +357,36 @@ func (r *Remote) chooseExactly(ctx context.Context, p infer.RemotePrompt, q Requ
 			return a, nil
 		}
 	}
+}
+
+// chooseByForce multiplies the probabilities of the tokens that tell the choices apart, as the native
+// engine does: each is asked for behind the ones before it.
+func (r *Remote) chooseByForce(ctx context.Context, p infer.RemotePrompt, q Request) (Answer, error) {
+	shared, score := choiceTokens(r.tok, p.Text, q.Choices)
+	a := Answer{PromptTokens: len(shared), Probs: make([]float64, len(score))}
+	logProbs := map[string]float64{} // by the tokens behind the prompt
+	for c, tokens := range score {
+		a.Probs[c] = 1
+		for j := range tokens {
+			if _, known := logProbs[string(mustJSON(tokens[:j+1]))]; !known {
+				var candidates []int32
+				for _, other := range score {
+					if len(other) > j && slices.Equal(other[:j], tokens[:j]) {
+						candidates = append(candidates, other[j])
+					}
+				}
+				got, err := r.server.NextLogProbs(ctx, tail(slices.Concat(shared, tokens[:j]), r.can.Context), candidates)
+				if err != nil {
+					return a, err
+				}
+				for i, id := range candidates {
+					logProbs[string(mustJSON(append(slices.Clone(tokens[:j]), id)))] = got[i]
+				}
+			}
+			a.Probs[c] *= math.Exp(logProbs[string(mustJSON(tokens[:j+1]))])
+		}
+	}
+	return a, nil
 }
 
 // chooseByTop looks the choices up among the likeliest next tokens. One that is not among them
@@ -363,12 +446,12 @@ func (r *Remote) lastMessage(ctx context.Context, p infer.RemotePrompt, q Reques
 	if !ok {
 		return Answer{}, fmt.Errorf("the chat template does not write the last message at the end of the prompt")
 	}
-	tokens, err := r.echoed(ctx, p.Text)
+	first := utf8.RuneCountInString(p.Text[:start])
+	tokens, err := r.scored(ctx, p.Text, first)
 	if err != nil {
 		return Answer{}, err
 	}
 	a := Answer{PromptTokens: len(tokens)}
-	first := utf8.RuneCountInString(p.Text[:start])
 	for _, t := range tokens {
 		if t.end > first {
 			a.LogProbs = append(a.LogProbs, t.logprob)

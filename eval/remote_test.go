@@ -158,6 +158,50 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestServerDies: a server that begins to hang in the middle of a run costs the tasks that it did
+// not finish, with the reason, and no answer that was there; resuming asks for the others only.
+func TestServerDies(t *testing.T) {
+	f := fake(t)
+	var dead atomic.Bool
+	var asked atomic.Int64
+	f.faults = func(_ int64, _ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/completions" {
+			return false
+		}
+		if asked.Add(1); dead.Load() {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(2 * time.Second):
+			}
+			return true
+		}
+		return false
+	}
+	server, err := infer.Dial(t.Context(), infer.RemoteOptions{URL: f.start().URL, FirstWait: time.Millisecond, Tries: 2, Concurrency: 1, Timeout: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := NewRemote(t.Context(), server, RemoteOptions{Tokenizer: f.engine.Tokenizer()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir() + "/out"
+	o := Options{Out: out, Progress: func(_ string, done, _ int) { dead.Store(done >= 3) }}
+	r, err := Run(t.Context(), m, threeTasks(), o)
+	if err != nil || r.Failed["text"] != "" || !strings.Contains(r.Failed["pick"], "Client.Timeout exceeded") || r.Failed["rank"] == "" {
+		t.Fatalf("%v, failed %v; want text done and the others timed out", err, r.Failed)
+	}
+	dead.Store(false)
+	asked.Store(0)
+	o.Resume, o.Progress = true, nil
+	if r, err = Run(t.Context(), m, threeTasks(), o); err != nil || len(r.Failed) > 0 || len(r.Scores) != 3 {
+		t.Errorf("resumed: %v, failed %v", err, r.Failed)
+	}
+	if n := asked.Load(); n != 3 { // two choices of one question, one text to score
+		t.Errorf("%d requests after the resume, want 3", n)
+	}
+}
+
 func TestDialErrors(t *testing.T) {
 	f := fake(t)
 	f.key = "secret"

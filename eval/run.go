@@ -19,6 +19,7 @@ type job struct {
 	answers  []Answer
 	keys     []string
 	open     []int // requests without an answer
+	plan     Plan
 }
 
 // Run asks a model all requests of all tasks. A task that cannot be run (no data, bad data, a
@@ -39,7 +40,7 @@ func Run(ctx context.Context, m Model, tasks []Task, o Options) (*Result, error)
 	result := newResult(o, m.Describe())
 	var jobs []*job
 	for _, t := range tasks {
-		j, err := prepare(ctx, m, t, o)
+		j, err := prepare(ctx, m, t, o, folder)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -50,20 +51,17 @@ func Run(ctx context.Context, m Model, tasks []Task, o Options) (*Result, error)
 		}
 		jobs = append(jobs, j)
 	}
-	left := 0
+	answered, total := 0, 0
 	for _, j := range jobs {
-		if err := j.recall(folder); err != nil {
-			return nil, err
-		}
-		left += len(j.open)
+		total += len(j.open)
 	}
-	total := left
 	for _, j := range jobs {
 		start := time.Now()
 		err := j.run(ctx, m, folder, o.LogSamples, func() {
-			left--
+			answered++
+			total = max(total, answered) // dialogues are as long as they turn out
 			if o.Progress != nil {
-				o.Progress(j.task.Name, total-left, total)
+				o.Progress(j.task.Name, answered, total)
 			}
 		})
 		if ctx.Err() != nil {
@@ -90,7 +88,7 @@ func Run(ctx context.Context, m Model, tasks []Task, o Options) (*Result, error)
 }
 
 // prepare builds a task's requests.
-func prepare(ctx context.Context, m Model, t Task, o Options) (*job, error) {
+func prepare(ctx context.Context, m Model, t Task, o Options, folder *folder) (*job, error) {
 	if err := m.Supports(t); err != nil {
 		return nil, err
 	}
@@ -104,34 +102,49 @@ func prepare(ctx context.Context, m Model, t Task, o Options) (*job, error) {
 		o.Warn("%s: %d new tokens leave no room for a prompt in the model's context of %d; answers end where the context does", t.Name, t.MaxNewTokens, about.Context)
 	}
 	j := &job{task: t, shots: o.shots(t, about)}
-	var err error
-	j.requests, err = t.Requests(ctx, Plan{
+	j.plan = Plan{
 		Data: o.Data, NumFewshot: j.shots, Limit: o.Limit, Wording: o.Wording, Warn: o.Warn,
 		Fits: func(messages []chat.Message) (bool, error) {
 			n, err := m.PromptTokens(messages)
 			return n < maxLen, err
 		},
-	})
-	if err == nil && len(j.requests) == 0 {
+	}
+	if t.Dialogue != nil {
+		return j, nil
+	}
+	requests, err := t.Requests(ctx, j.plan)
+	if err == nil && len(requests) == 0 {
 		err = errors.New("the data has no records")
 	}
 	if err != nil {
 		return nil, err
 	}
 	tooLong := 0
-	for _, r := range j.requests {
+	for _, r := range requests {
 		if r.TooLong {
 			tooLong++
 		}
 	}
 	if tooLong > 0 {
-		o.Warn("%s: %d of %d requests are not shorter than %d tokens even without examples; they are asked without", t.Name, tooLong, len(j.requests), max(0, maxLen))
+		o.Warn("%s: %d of %d requests are not shorter than %d tokens even without examples; they are asked without", t.Name, tooLong, len(requests), max(0, maxLen))
 	}
-	j.answers, j.keys = make([]Answer, len(j.requests)), make([]string, len(j.requests))
-	for i, r := range j.requests {
-		j.keys[i] = key(about, t, r)
+	return j, j.extend(about, folder, requests)
+}
+
+// extend adds requests, with the answers that are kept.
+func (j *job) extend(about Description, f *folder, requests []Request) error {
+	for _, r := range requests {
+		k := key(about, j.task, r)
+		a, ok, err := f.recall(k, j.task.Name)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			j.open = append(j.open, len(j.requests))
+		}
+		j.requests, j.answers, j.keys = append(j.requests, r), append(j.answers, a), append(j.keys, k)
 	}
-	return j, nil
+	return nil
 }
 
 // key identifies an answer: whatever could change it goes in.
@@ -149,22 +162,36 @@ func key(m Description, t Task, r Request) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// recall takes the answers that are kept.
-func (j *job) recall(f *folder) error {
-	for i, k := range j.keys {
-		a, ok, err := f.recall(k, j.task.Name)
-		if err != nil {
-			return err
-		}
-		if j.answers[i] = a; !ok {
-			j.open = append(j.open, i)
-		}
+// run asks for what has no answer yet.
+func (j *job) run(ctx context.Context, m Model, f *folder, keepPrompts bool, done func()) error {
+	if j.task.Dialogue == nil {
+		return j.ask(ctx, m, f, keepPrompts, done)
 	}
-	return nil
+	err := j.task.Dialogue(ctx, j.plan, func(requests []Request) ([]Sample, error) {
+		first := len(j.requests)
+		err := j.extend(m.Describe(), f, requests)
+		if err == nil {
+			err = j.ask(ctx, m, f, keepPrompts, done)
+		}
+		if err != nil {
+			return nil, err
+		}
+		list := make([]Sample, len(requests))
+		for i, r := range requests {
+			if list[i], err = sample(j.task, first+i, r, j.answers[first+i]); err != nil {
+				return nil, err
+			}
+		}
+		return list, nil
+	})
+	if err == nil && len(j.requests) == 0 {
+		err = errors.New("the data has no records")
+	}
+	return err
 }
 
-// run answers what is not yet answered and keeps each answer as it comes.
-func (j *job) run(ctx context.Context, m Model, f *folder, keepPrompts bool, done func()) error {
+// ask answers what is not yet answered and keeps each answer as it comes.
+func (j *job) ask(ctx context.Context, m Model, f *folder, keepPrompts bool, done func()) error {
 	if len(j.open) == 0 {
 		return nil
 	}
@@ -172,11 +199,13 @@ func (j *job) run(ctx context.Context, m Model, f *folder, keepPrompts bool, don
 	for n, i := range j.open {
 		requests[n] = j.requests[i]
 	}
+	open := j.open
+	j.open = nil
 	return m.Answer(ctx, j.task, requests, func(n int, a Answer) error {
 		if !keepPrompts {
 			a.Prompt = ""
 		}
-		i := j.open[n]
+		i := open[n]
 		j.answers[i] = a
 		done()
 		return f.keep(j.keys[i], j.task.Name, a)

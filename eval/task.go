@@ -34,6 +34,9 @@ type Task struct {
 
 	// Requests reads the data and builds the requests.
 	Requests func(ctx context.Context, p Plan) ([]Request, error)
+	// Dialogue takes the place of Requests where questions depend on answers: ask answers some
+	// requests, and the next ones may be made of the samples.
+	Dialogue func(ctx context.Context, p Plan, ask func([]Request) ([]Sample, error)) error
 	// Measure grades one answer.
 	Measure func(s Sample) (Measured, error)
 	// Aggregate makes the metrics of all graded answers.

@@ -38,6 +38,7 @@ type spec struct {
 	choices     []string // nil: the model generates
 	metrics     []string
 	build       func(spec) requests
+	dialogue    func(spec) conversation // in place of build
 	grade       grading
 	main        string // the metric that is the score; "": the mean of metrics
 }
@@ -79,6 +80,7 @@ var table = []spec{
 	{name: "cp_para_ru", group: DaruCopyRU, set: darumeru("cp_para_ru"), maxNew: 1024, metrics: copied, build: templated, grade: byCopy, main: "lcs"},
 
 	{name: "rutie", group: eval.Extra, set: darumeru("rutie"), maxNew: 64, choices: oneTwo, metrics: []string{"acc"}, build: dialogue, grade: byPair},
+	{name: "rutie_own", group: eval.Extra, set: darumeru("rutie"), maxNew: 64, choices: oneTwo, metrics: []string{"acc"}, dialogue: ownDialogue, grade: byPair},
 }
 
 // version changes when a task's requests or grades would differ for the same data.
@@ -94,7 +96,12 @@ func (s spec) task() eval.Task {
 	}
 	t := eval.Task{
 		Name: s.name, Group: s.group, Version: version, Method: method, MaxNewTokens: s.maxNew, Metrics: s.metrics,
-		Requests: s.build(s), Measure: s.grade.measure, Aggregate: s.grade.aggregate(s.metrics), Units: s.grade.units,
+		Measure: s.grade.measure, Aggregate: s.grade.aggregate(s.metrics), Units: s.grade.units,
+	}
+	if s.dialogue != nil {
+		t.Dialogue = s.dialogue(s)
+	} else {
+		t.Requests = s.build(s)
 	}
 	if s.main != "" {
 		t.Score = func(m map[string]float64) float64 { return m[s.main] }

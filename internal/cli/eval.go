@@ -25,7 +25,7 @@ func (a *app) evalCmd() *cobra.Command {
 		Short: "Run the Darumeru benchmark, or tasks of your own, on a model",
 		Long: `Run tasks on a model and sum up: metrics with standard errors, groups and the total.
 
-darumeru means the 17 tasks of the paper; rutie is an extra. A name that ends in .yaml is a task of your own (docs/own-task.md), and so
+darumeru means the 17 tasks of the paper; rutie and rutie_own (whose context holds the model's own answers) are extras. A name that ends in .yaml is a task of your own (docs/own-task.md), and so
 are those in a folder of --include-path. --list prints all.
 Data is looked for in the folders of --data (jsonl, json, csv or parquet, in the hub's layouts) and then in the hub's cache.
 
