@@ -35,6 +35,8 @@ type Remote struct {
 	http *http.Client
 	can  Capabilities
 	met  bool // the probe is over: the server was there
+	// plain is an id whose text is whole characters, once the probe has found Forced.
+	plain int32
 }
 
 // RemoteOptions say where a server is and how hard to try.
@@ -58,6 +60,9 @@ type Capabilities struct {
 	Completions, PromptLogProbs, Chat bool
 	Top                               int
 	Tokenize                          tokenizeForm
+	// TokenIDs: a prompt may be token ids. Forced: the log-probability of any next token can be had;
+	// see [Remote.NextLogProbs].
+	TokenIDs, Forced bool
 }
 
 // tokenizeForm is the way a server's /tokenize is asked.
@@ -250,15 +255,17 @@ func (r *Remote) Each(ctx context.Context, n int, fn func(ctx context.Context, i
 	return nil
 }
 
-// RemotePrompt is one thing asked of a server: Text of /completions, or else Messages of
+// RemotePrompt is one thing asked of a server: Text or IDs of /completions, or else Messages of
 // /chat/completions.
 type RemotePrompt struct {
 	Text         string
+	IDs          []int32 // instead of Text, where Capabilities.TokenIDs
 	Messages     []chat.Message
 	MaxNewTokens int
 	Sampling     model.Sampling // the zero value is greedy
 	Seed         uint64         // sent with sampling that is not greedy
 	IgnoreEOS    bool
+	LogitBias    map[int32]float64 // added to the logits of tokens
 	Stop         []string
 	Top          int  // likeliest tokens to list for each new one
 	Echo         bool // with the log-probabilities of the prompt; Text only
@@ -269,6 +276,9 @@ type RemoteToken struct {
 	Text    string
 	LogProb float64
 	Top     map[string]float64 // log-probability by text
+	// ID and TopIDs say the same by id, for servers that tell ids (llama.cpp); else -1 and empty.
+	ID     int32
+	TopIDs map[int32]float64
 }
 
 // RemoteAnswer is what a server answers.

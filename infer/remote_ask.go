@@ -53,6 +53,11 @@ func (r *Remote) probe(ctx context.Context) error {
 			break
 		}
 	}
+	if r.can.Completions {
+		if err := r.probeForcing(ctx, text); err != nil {
+			return err
+		}
+	}
 	return ctx.Err()
 }
 
@@ -151,6 +156,9 @@ func (r *Remote) Ask(ctx context.Context, p RemotePrompt) (RemoteAnswer, error) 
 		return r.askChat(ctx, p, body)
 	}
 	body["prompt"] = p.Text
+	if p.IDs != nil {
+		body["prompt"] = p.IDs
+	}
 	if p.Top > 0 {
 		body["logprobs"] = p.Top
 	}
@@ -181,7 +189,7 @@ func (r *Remote) Ask(ctx context.Context, p RemotePrompt) (RemoteAnswer, error) 
 	a := RemoteAnswer{Text: c.Text, Finish: c.Finish, NewTokens: out.Usage.New, PromptTokens: out.Usage.Prompt}
 	if l := c.LogProbs; l != nil {
 		for i, text := range l.Tokens {
-			t := RemoteToken{Text: text}
+			t := RemoteToken{Text: text, ID: -1}
 			if i < len(l.TokenLogProbs) && l.TokenLogProbs[i] != nil {
 				t.LogProb = *l.TokenLogProbs[i]
 			}
@@ -220,6 +228,9 @@ func (r *Remote) settings(p RemotePrompt) map[string]any {
 	if len(p.Stop) > 0 {
 		body["stop"] = p.Stop
 	}
+	if len(p.LogitBias) > 0 {
+		body["logit_bias"] = p.LogitBias
+	}
 	return body
 }
 
@@ -229,9 +240,11 @@ type usage struct {
 }
 
 type chatToken struct {
+	ID      *int32 // llama.cpp
 	Token   string
 	LogProb float64
 	Top     []struct {
+		ID      *int32
 		Token   string
 		LogProb float64
 	} `json:"top_logprobs"`
@@ -240,13 +253,19 @@ type chatToken struct {
 func tokensOf(list []chatToken) []RemoteToken {
 	var out []RemoteToken
 	for _, t := range list {
-		top := map[string]float64{}
+		top, ids, id := map[string]float64{}, map[int32]float64{}, int32(-1)
+		if t.ID != nil {
+			id = *t.ID
+		}
 		for _, o := range t.Top {
+			if o.ID != nil {
+				ids[*o.ID] = o.LogProb
+			}
 			if had, ok := top[o.Token]; !ok || o.LogProb > had {
 				top[o.Token] = o.LogProb
 			}
 		}
-		out = append(out, RemoteToken{t.Token, t.LogProb, top})
+		out = append(out, RemoteToken{Text: t.Token, LogProb: t.LogProb, Top: top, ID: id, TopIDs: ids})
 	}
 	return out
 }
