@@ -259,8 +259,8 @@ func (a *app) evalServer(ctx context.Context, o *evalFlags) (eval.Model, error) 
 		}
 	}
 	can := server.Capabilities()
-	a.notef("%s: model %s, context %d; text: %t, chat: %t, log-probabilities of prompts: %t, likeliest tokens: %d, counts tokens: %t",
-		server.Address(), can.Model, can.Context, can.Completions, can.Chat, can.PromptLogProbs, can.Top, can.Tokenize != "")
+	a.notef("%s: model %s, context %d; text: %t, chat: %t, log-probabilities of prompts: %t, of any next token: %t, likeliest tokens: %d, counts tokens: %t",
+		server.Address(), can.Model, can.Context, can.Completions, can.Chat, can.PromptLogProbs, can.Forced, can.Top, can.Tokenize != "")
 	return eval.NewRemote(ctx, server, eval.RemoteOptions{Tokenizer: tok, NoChatTemplate: o.noTemplate, System: o.system, Warn: a.notef})
 }
 
