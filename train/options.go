@@ -96,6 +96,8 @@ type Options struct {
 	Memory                int64  `yaml:"memory" json:"memory"` // bytes that may be used; 0: what the system has free
 	Threads               int    `yaml:"threads" json:"threads"`
 	BLAS                  string `yaml:"blas" json:"blas"`
+	// Precision is that of the large products: float32, or bf16 where the processor has it.
+	Precision Precision `yaml:"precision" json:"precision"`
 
 	Force   bool           `yaml:"-" json:"-"` // replace what OutputDir holds
 	Version string         `yaml:"-" json:"-"` // of lep, for lep.json
@@ -164,13 +166,13 @@ func DefaultOptions() Options {
 		AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8, MaxGradNorm: 1, Seed: 1,
 		MaxEvalTokens: 1 << 18, LoadBestModelAtEnd: true,
 		Backend: Native, Torch: Torch{NNodes: 1, Device: AnyDevice, Attention: "sdpa"},
-		LoggingSteps: 1, SaveMinutes: 30, SaveTotalLimit: 2, ResumeFromCheckpoint: "auto", BLAS: "auto",
+		LoggingSteps: 1, SaveMinutes: 30, SaveTotalLimit: 2, ResumeFromCheckpoint: "auto", BLAS: "auto", Precision: Float32,
 	}
 }
 
 // Validate reports the first setting that cannot be, and settings that exclude each other.
 func (o *Options) Validate() error {
-	for _, check := range []func() error{o.checkNames, o.checkCounts, o.checkRates, o.checkSets} {
+	for _, check := range []func() error{o.checkNames, o.checkCounts, o.checkRates, o.checkSets, o.checkPrecision} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -197,10 +199,11 @@ func (o *Options) checkNames() error {
 	_, sched := ParseScheduler(string(o.LRSchedulerType))
 	_, start := corpus.ParseBoundary(string(o.BlockStart))
 	_, backend := ParseBackend(string(o.Backend))
+	_, precision := ParsePrecision(string(o.Precision))
 	for _, c := range []struct {
 		key string
 		err error
-	}{{"task", task}, {"train", set}, {"optimizer", opt}, {"lr_scheduler_type", sched}, {"block_start", start}, {"backend", backend}} {
+	}{{"task", task}, {"train", set}, {"optimizer", opt}, {"lr_scheduler_type", sched}, {"block_start", start}, {"backend", backend}, {"precision", precision}} {
 		if c.err != nil {
 			return fmt.Errorf("%s: %w", c.key, c.err)
 		}

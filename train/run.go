@@ -381,7 +381,7 @@ func (r *run) start(ctx context.Context, from string) (err error) {
 	if err := r.stand(ctx, from); err != nil {
 		return err
 	}
-	if r.blas, err = linalg.Open(r.opts.BLAS, r.opts.threads()); err != nil {
+	if r.blas, err = r.opts.OpenBLAS(); err != nil {
 		return err
 	}
 	m, err := model.New(r.cfg, r.files, model.Options{BLAS: r.blas, Threads: r.opts.threads(), Trainable: r.plan.trainable,

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lep/linalg"
 	"lep/model"
 	"lep/tensor"
 	"lep/train"
@@ -32,10 +32,11 @@ type trainBench struct {
 	TokensPerS     float64 `json:"tokens_per_second"` // of the fastest step
 	GFLOPS         float64 `json:"gflops"`
 	BLAS           string  `json:"blas"`
+	Precision      string  `json:"precision"`
 }
 
 func (a *app) benchTrainCmd() *cobra.Command {
-	b := trainBench{Vocab: 8192, Hidden: 384, Layers: 6, Heads: 6, KVHeads: 2, FFN: 1024, Length: 512, Batch: 8, Steps: 6}
+	b := trainBench{Vocab: 8192, Hidden: 384, Layers: 6, Heads: 6, KVHeads: 2, FFN: 1024, Length: 512, Batch: 8, Steps: 6, Precision: string(train.Float32)}
 	cmd := &cobra.Command{
 		Use:     "train",
 		Short:   "Training speed of a model of any shape with random weights",
@@ -64,11 +65,12 @@ func (a *app) benchTrainCmd() *cobra.Command {
 	f.IntVar(&b.Batch, "batch", b.Batch, "rows of a step")
 	f.IntVar(&b.Steps, "steps", b.Steps, "steps; the fastest counts")
 	f.BoolVar(&b.EmbeddingsOnly, "embeddings-only", false, "train embed_tokens and lm_head only")
+	f.StringVar(&b.Precision, "precision", b.Precision, "of the large products: float32 or bf16")
 	f.BoolVar(&b.Recompute, "gradient-checkpointing", false, "compute activations twice to save memory")
 	return cmd
 }
 
-// randomWeights is a model.Source of normal values with deviation 0.02, as models start.
+// randomWeights is a model.Source of uniform values with the deviation 0.02 that models start with.
 type randomWeights map[string][]int
 
 func (w randomWeights) Tensor(name string) (tensor.View, error) {
@@ -80,13 +82,11 @@ func (w randomWeights) Tensor(name string) (tensor.View, error) {
 	for _, d := range shape {
 		n *= d
 	}
-	x := make([]float32, n)
-	r := rand.New(rand.NewPCG(uint64(len(name)), uint64(n)))
-	for i := range x {
-		x[i] = float32(0.02 * (r.Float64() + r.Float64() + r.Float64() - 1.5) * 2)
-	}
 	v := tensor.View{Name: name, DType: tensor.F32, Shape: shape, Data: make([]byte, 4*n)}
-	tensor.Encode32(v.Data, x, tensor.F32)
+	r := rand.New(rand.NewPCG(uint64(len(name)), uint64(n)))
+	for i := range n {
+		binary.LittleEndian.PutUint32(v.Data[4*i:], math.Float32bits(float32(0.02*math.Sqrt(12)*(r.Float64()-0.5))))
+	}
 	return v, nil
 }
 
@@ -107,12 +107,16 @@ func (a *app) measureTraining(b *trainBench) error {
 	for _, p := range cfg.Parameters() {
 		weights[p.Name] = p.Shape
 	}
-	lib, err := linalg.Open(a.blas, a.threads)
+	opts := train.DefaultOptions()
+	if opts.Precision, err = train.ParsePrecision(b.Precision); err != nil {
+		return usageError{err}
+	}
+	opts.BLAS, opts.Threads = a.blas, a.threads
+	lib, err := opts.OpenBLAS()
 	if err != nil {
 		return usageError{err}
 	}
-	opts := train.DefaultOptions()
-	opts.Threads, opts.LRSchedulerType, opts.WarmupRatio, opts.Train = a.threads, train.Constant, 0, train.All
+	opts.LRSchedulerType, opts.WarmupRatio, opts.Train = train.Constant, 0, train.All
 	trainable := model.TrainAll
 	if b.EmbeddingsOnly {
 		trainable, opts.Train = model.TrainEmbeddings, train.Embeddings

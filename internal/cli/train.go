@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"lep/linalg"
 	"lep/train"
 	"lep/train/torch"
 )
@@ -138,6 +137,7 @@ func bindTraining(f *pflag.FlagSet, o *train.Options) {
 	f.StringVar(&o.ResumeFromCheckpoint, "resume-from-checkpoint", o.ResumeFromCheckpoint, "auto (the newest in --out), none, or a folder")
 	f.BoolVar(&o.TensorBoard, "tensorboard", false, "also write TensorBoard event files")
 	f.StringVar(&o.OutputDType, "output-dtype", "", "F32, BF16 or F16 (default: as the model)")
+	f.StringVar((*string)(&o.Precision), "precision", string(o.Precision), "of the large products: float32, or bf16 where the processor has it")
 	f.BoolVar(&o.GradientCheckpointing, "gradient-checkpointing", false, "compute activations twice to save memory")
 }
 
@@ -204,7 +204,7 @@ func parseSize(s string) (int64, error) {
 
 func (a *app) train(ctx context.Context, opts train.Options) error {
 	opts.Log = a.logger()
-	b, err := linalg.Open(opts.BLAS, opts.Threads)
+	b, err := opts.OpenBLAS()
 	if err != nil {
 		return usageError{err}
 	}
