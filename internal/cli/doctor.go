@@ -25,15 +25,16 @@ type doctorReport struct {
 	CPUs    int         `json:"cpus"`
 	Threads int         `json:"threads"`
 	BLAS    []blasInfo  `json:"blas"`
+	Torch   torchInfo   `json:"torch"`
 }
 
 func (a *app) doctorCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:     "doctor",
-		Short:   "Show what this machine offers: processors, linear algebra libraries and their measured speed",
+		Short:   "Show what this machine offers: processors, linear algebra libraries and their measured speed, PyTorch and GPUs",
 		Example: "  lep doctor\n  lep doctor --blas builtin --threads 1",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := doctorReport{Version: currentVersion(), CPUs: runtime.NumCPU(), Threads: a.threads}
 			chosen, err := linalg.Open(a.blas, a.threads)
 			if err != nil {
@@ -52,6 +53,7 @@ func (a *app) doctorCmd() *cobra.Command {
 				}
 				r.BLAS = append(r.BLAS, info)
 			}
+			r.Torch = probeTorch(cmd.Context())
 			if a.json {
 				return a.printJSON(r)
 			}
@@ -69,7 +71,11 @@ func (a *app) doctorCmd() *cobra.Command {
 				}
 				rows = append(rows, []string{b.Name, fmt.Sprintf("%.0f", b.SGEMMGFLOPS), fmt.Sprintf("%.0f", b.DGEMMGFLOPS), mark})
 			}
-			return a.table(rows)
+			if err := a.table(rows); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.out)
+			return a.table(r.Torch.rows())
 		},
 	}
 }
