@@ -156,6 +156,9 @@ func (b *builder) addRecord(path string) error {
 		Seconds    Number `json:"seconds"`
 		CPUSeconds Number `json:"cpu_seconds"`
 	}
+	if rec.Command == "propagate" && len(rec.Result) == 0 {
+		return fmt.Errorf("%s: no \"result\"", path)
+	}
 	if len(rec.Result) > 0 {
 		if err := decode(path, rec.Result, &times); err != nil {
 			return err

@@ -107,7 +107,7 @@ func (v *view) describe(m *Model) string {
 // heat is the table of differences from the reference, shaded.
 func (v *view) heat(columns []column) *table {
 	at := slices.IndexFunc(v.rows, func(m Model) bool { return m.Name == v.reference })
-	if at < 0 || len(v.rows) < 2 || len(columns) < 2 {
+	if at < 0 || len(v.rows) < 2 || len(columns) == 0 {
 		return nil
 	}
 	t := &table{Caption: "Score minus that of " + v.reference, Note: "An asterisk: 95 % of the paired draws lie on one side of zero. " +

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"html"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -23,10 +24,10 @@ func render(t testing.TB, r *Run) string {
 	return b.String()
 }
 
-// text is what a reader sees: tags out, spaces as one.
+// text is what a reader sees: without tags, spaces as one.
 func text(page string) string {
 	page = regexp.MustCompile(`(?s)<(style|script)>.*?</(style|script)>|<[^>]*>`).ReplaceAllString(page, " ")
-	return strings.Join(strings.Fields(page), " ")
+	return strings.Join(strings.Fields(html.UnescapeString(page)), " ")
 }
 
 func TestPageSays(t *testing.T) {
