@@ -2,306 +2,178 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"lep/chat"
-	"lep/infer"
-	"lep/internal/atomic"
 	"lep/internal/pocket"
-	"lep/linalg"
-	"lep/propagate"
+	"lep/recipe"
+	"lep/report"
 )
 
-// demoRow is one model of the comparison.
-type demoRow struct {
-	Model      string             `json:"model"`
-	Vocabulary string             `json:"vocabulary,omitempty"`
-	Method     string             `json:"method,omitempty"`
-	Bits       map[string]float64 `json:"bits_per_byte"`       // by language
-	Characters map[string]float64 `json:"characters_a_token"`  // by language
-	FirstWord  map[string]float64 `json:"first_word_accuracy"` // by language, 0 to 1
-	CopyEN     float64            `json:"copy_en_accuracy"`
-	HeldOutR2  map[string]float64 `json:"held_out_r2,omitempty"` // by module
-}
-
-type demoReport struct {
-	Dir     string    `json:"dir"`
-	Quick   bool      `json:"quick"`
-	Seconds float64   `json:"seconds"`
-	Rows    []demoRow `json:"rows"`
-}
-
-// demo is the work of one lep demo.
+// demo is the work of one lep demo: a bundled recipe, run on the bundled models.
 type demo struct {
-	a         *app
-	dir       string
-	every     int // of the texts and questions
-	family    *pocket.Family
-	heldout   map[string][]string
-	questions map[string][]pocket.Question
-	report    demoReport
-}
-
-// demoMethods are the columns of the paper's comparison and what lep adds.
-var demoMethods = []struct {
-	name       string
-	method     propagate.Method
-	keepShared bool
-}{
-	{"swap", propagate.Swap, false},
-	{"overlap", propagate.Overlap, false},
-	{"conversion", propagate.Conversion, false},
-	{"ridge", propagate.Ridge, false},
-	{"auto", propagate.Auto, false},
-	{"keep-shared", propagate.Conversion, true},
+	a     *app
+	quick bool
+	dir   string
 }
 
 func (a *app) demoCmd() *cobra.Command {
-	var quick bool
-	var out string
+	d := &demo{a: a}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Try the method offline on the bundled models, in a minute or two",
-		Long: `Try the method offline on the bundled models. A base model, its instruct model and four adapted donors (one for each way to
-make a Russian vocabulary) are unpacked, every donor is propagated into the instruct model by every method, and all are measured on held-out
-texts and questions. The models stay in the printed folder for you to try.`,
+		Short: "Try the whole method offline on the bundled models, in minutes",
+		Long: `Try the whole method offline on the bundled models: vocabularies for Russian are made in four ways, a donor is trained for each, every donor is
+propagated into the instruct model by every method, and one setting goes on to self-calibration and instruction tuning. All models are measured
+on held-out texts and questions. It is lep run pocket (with --quick: lep run pocket-quick) in a folder of its own: the models, the figures and the
+report stay there, and the same command with the same --out goes on where it was stopped.`,
 		Example: "  lep demo --quick\n  lep demo --out ./lep-demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := &demo{a: a, every: 1}
-			d.report.Quick = quick
-			if quick {
-				d.every = 4
-			}
-			if out == "" {
+			if d.dir == "" {
 				temp, err := os.MkdirTemp("", "lep-demo-")
 				if err != nil {
 					return err
 				}
 				d.dir = temp
-				return d.run(cmd.Context())
 			}
-			return a.writeDir(out, func(dir string) error {
-				d.dir = dir
-				d.report.Dir = out
-				return d.run(cmd.Context())
-			})
+			return d.run(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVar(&quick, "quick", false, "two vocabularies, three methods, a quarter of the texts")
-	cmd.Flags().StringVar(&out, "out", "", "folder for the models and results (default: a new temporary folder)")
+	cmd.Flags().BoolVar(&d.quick, "quick", false, "bundled donors for two vocabularies, no training, few texts: half a minute")
+	cmd.Flags().StringVar(&d.dir, "out", "", "folder for the models, figures and report (default: a new temporary folder)")
 	return cmd
 }
 
 func (d *demo) run(ctx context.Context) error {
-	began := time.Now()
-	if d.report.Dir == "" {
-		d.report.Dir = d.dir
-	}
-	if err := d.load(ctx); err != nil {
-		return err
-	}
-	if err := d.measure(ctx, demoRow{Model: "base"}, d.family.Base, false); err != nil {
-		return err
-	}
-	if err := d.measure(ctx, demoRow{Model: "instruct"}, d.family.Instruct, true); err != nil {
-		return err
-	}
-	vocabularies, methods := pocket.Vocabularies, demoMethods
-	if d.report.Quick {
-		vocabularies, methods = []string{"bpe", "extension"}, demoMethods[:3]
-	}
-	for _, v := range vocabularies {
-		if err := d.measure(ctx, demoRow{Model: "donor", Vocabulary: v}, d.family.Donors[v], false); err != nil {
+	bundle := filepath.Join(d.dir, "bundle")
+	if _, err := os.Stat(bundle); err != nil {
+		d.a.notef("unpacking the bundled models to %s", bundle)
+		if err := d.a.writeDir(bundle, func(temp string) error {
+			_, err := pocket.Materialize(ctx, temp)
+			return err
+		}); err != nil {
 			return err
 		}
-		for _, m := range methods {
-			if err := d.propagate(ctx, v, m.name, m.method, m.keepShared); err != nil {
-				return err
-			}
-		}
 	}
-	d.report.Seconds = time.Since(began).Seconds()
-	raw, err := json.MarshalIndent(d.report, "", "  ")
+	name := "pocket"
+	if d.quick {
+		name = "pocket-quick"
+	}
+	r, err := recipe.Load(name, recipe.LoadOptions{RunDir: filepath.Join(d.dir, name), Getenv: func(key string) (string, bool) {
+		return bundle, key == pocketVariable
+	}})
 	if err != nil {
 		return err
 	}
-	if err := atomic.WriteFile(filepath.Join(d.dir, "results.json"), append(raw, '\n'), true); err != nil {
+	opts := recipe.DefaultOptions()
+	d.a.prepare(&opts)
+	res, err := d.a.doRecipe(ctx, r, opts)
+	if err != nil {
 		return err
 	}
 	if d.a.json {
-		return d.a.printJSON(d.report)
+		return d.a.printJSON(res)
 	}
-	return d.print()
-}
-
-func (d *demo) load(ctx context.Context) (err error) {
-	d.a.notef("unpacking the bundled models to %s", d.report.Dir)
-	models := filepath.Join(d.dir, "models")
-	if err := os.MkdirAll(models, 0o755); err != nil {
-		return err
-	}
-	if d.family, err = pocket.Unpack(ctx, models); err != nil {
-		return err
-	}
-	d.heldout, d.questions = map[string][]string{}, map[string][]pocket.Question{}
-	for _, lang := range []string{"ru", "en"} {
-		texts, err := pocket.Heldout(lang)
-		if err != nil {
-			return err
-		}
-		d.heldout[lang] = every(texts, d.every)
-		for _, task := range []string{"first", "copy"} {
-			q, err := pocket.Questions(task, lang)
-			if err != nil {
-				return err
-			}
-			d.questions[task+lang] = every(q, d.every)
-		}
-	}
-	return nil
-}
-
-func every[T any](list []T, n int) []T {
-	var out []T
-	for i := 0; i < len(list); i += n {
-		out = append(out, list[i])
-	}
-	return out
-}
-
-func (d *demo) propagate(ctx context.Context, vocabulary, name string, method propagate.Method, keepShared bool) error {
-	out := filepath.Join(d.dir, "results", vocabulary+"-"+name)
-	opts := propagate.DefaultOptions()
-	opts.Source, opts.Donor = d.family.Base, d.family.Donors[vocabulary]
-	opts.Targets = []propagate.Target{{Model: d.family.Instruct, Out: out}}
-	opts.Method, opts.KeepShared = method, keepShared
-	opts.Threads, opts.Seed, opts.Version = d.a.threads, uint64(d.a.seed), Version
-	opts.Language, opts.License = "ru", "apache-2.0"
-	var err error
-	if opts.BLAS, err = linalg.Open(d.a.blas, d.a.threads); err != nil {
-		return usageError{err}
-	}
-	r, err := propagate.Run(ctx, opts)
+	found, err := report.Open(ctx, []string{res.Dir}, report.DefaultOptions())
 	if err != nil {
 		return err
 	}
-	t := r.Targets[0]
-	if !propagate.Passed(t.Checks) {
-		return fmt.Errorf("%s-%s: %w: %v", vocabulary, name, errCheck, t.Checks)
-	}
-	row := demoRow{Model: "result", Vocabulary: vocabulary, Method: name, HeldOutR2: map[string]float64{}}
-	for _, m := range t.Modules {
-		if m.HeldOut != nil {
-			row.HeldOutR2[m.Module] = float64(m.HeldOut.R2)
-		}
-	}
-	return d.measure(ctx, row, out, true)
+	return d.print(found, res)
 }
 
-// measure scores the texts and, for an instruct model, asks the questions.
-func (d *demo) measure(ctx context.Context, row demoRow, dir string, instruct bool) error {
-	d.a.notef("measuring %s", strings.TrimSpace(strings.Join([]string{row.Vocabulary, row.Model, row.Method}, " ")))
-	e, err := infer.Open(dir, d.a.inferOptions())
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	row.Bits, row.Characters, row.FirstWord = map[string]float64{}, map[string]float64{}, map[string]float64{}
-	for lang, texts := range d.heldout {
-		if row.Bits[lang], err = bitsPerByte(ctx, e, texts); err != nil {
-			return err
-		}
-		characters, tokens := 0, 0
-		for _, t := range texts {
-			characters += len([]rune(t))
-			tokens += len(e.Tokenizer().Encode(t))
-		}
-		row.Characters[lang] = float64(characters) / float64(tokens)
-		if !instruct {
-			continue
-		}
-		if row.FirstWord[lang], err = d.ask(ctx, e, d.questions["first"+lang]); err != nil {
-			return err
-		}
-	}
-	if instruct {
-		if row.CopyEN, err = d.ask(ctx, e, d.questions["copyen"]); err != nil {
-			return err
-		}
-	}
-	d.report.Rows = append(d.report.Rows, row)
-	return nil
-}
-
-// ask returns the share of questions whose greedy answer is the right one, letter for letter.
-func (d *demo) ask(ctx context.Context, e *infer.Engine, questions []pocket.Question) (float64, error) {
-	tok := e.Tokenizer()
-	template, err := chat.Parse(tok.Config().ChatTemplate)
-	if err != nil {
-		return 0, err
-	}
-	reqs := make([]infer.Request, len(questions))
-	for i, q := range questions {
-		text, err := template.Render(chat.Options{
-			Messages: []chat.Message{{Role: "user", Content: q.Prompt}}, AddGenerationPrompt: true, Special: chat.Special(tok.Config()),
-		})
-		if err != nil {
-			return 0, err
-		}
-		limit := min(100, len(tok.Encode(q.Answer))+4)
-		reqs[i] = infer.Request{IDs: tok.Encode(text.Text), MaxNewTokens: limit}
-	}
-	answers, err := e.Generate(ctx, reqs)
-	if err != nil {
-		return 0, err
-	}
-	right := 0
-	for i, r := range answers {
-		if strings.TrimSpace(r.Text) == questions[i].Answer {
-			right++
-		}
-	}
-	return float64(right) / float64(len(questions)), nil
-}
-
-func (d *demo) print() error {
-	rows := [][]string{{"vocabulary", "model", "bits/byte ru", "bits/byte en", "chars/token ru", "first word ru", "first word en", "copy en", "R² embed, head"}}
-	percent := func(x float64) string { return fmt.Sprintf("%.0f %%", 100*x) }
-	for _, r := range d.report.Rows {
-		vocabulary, name := r.Vocabulary, r.Model
+// print shows the table that tells the story, and says what its columns are.
+func (d *demo) print(found *report.Run, res *recipe.Result) error {
+	rows := [][]string{{"vocabulary", "model", "bits/byte ru", "en", "chars/token ru", "chars/s ru", "tasks ru", "tasks en"}}
+	for _, m := range byVocabulary(found.Models) {
+		ru, en := m.Languages["ru"], m.Languages["en"]
+		vocabulary := m.Vocabulary
 		if vocabulary == "" {
 			vocabulary = "old"
 		}
-		if r.Method != "" {
-			name = r.Method
-		}
-		ru, en, copied, r2 := "", "", "", ""
-		if len(r.FirstWord) > 0 {
-			ru, en, copied = percent(r.FirstWord["ru"]), percent(r.FirstWord["en"]), percent(r.CopyEN)
-		}
-		if len(r.HeldOutR2) > 0 {
-			r2 = fmt.Sprintf("%.3f, %.3f", r.HeldOutR2["embed_tokens"], r.HeldOutR2["lm_head"])
-		}
-		rows = append(rows, []string{vocabulary, name, fmt.Sprintf("%.3f", r.Bits["ru"]), fmt.Sprintf("%.3f", r.Bits["en"]),
-			fmt.Sprintf("%.2f", r.Characters["ru"]), ru, en, copied, r2})
+		rows = append(rows, []string{vocabulary, modelLabel(m), decimals(ru.BitsPerByte, 3), decimals(en.BitsPerByte, 3),
+			decimals(ru.CharactersPerToken, 2), decimals(ru.CharactersPerSecond, 0), percent(taskMean(m, "-ru")), percent(taskMean(m, "-en"))})
 	}
 	if err := d.a.table(rows); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(d.a.out, `
-base: the model before tuning.  instruct: tuned to answer, old vocabulary.  donor: base with a new Russian vocabulary, trained.
-The other rows are instruct models with the donor's vocabulary, made without any instruction data, by the method named.
-Fewer bits per byte and more characters a token are better: that is what the new vocabulary brings. %.0f s.
+source: the base model.  target: the instruct model made from it.  donor: the base with a new Russian vocabulary, embeddings trained.
+Below each donor: instruct models with its vocabulary, by the method named%s.
+Fewer bits per byte are better. Tasks: right answers to simple instructions, mean of %s. %.0f s.
 
-Models and figures: %s
-`, d.report.Seconds, d.report.Dir)
+Report: %s
+Models: %s
+`, map[bool]string{false: "; tuned: then on the instruct model's own answers; instructed: then on right answers"}[d.quick],
+		strings.Join(taskKinds(found), ", "), res.Seconds, res.Report, res.Dir)
 	return err
+}
+
+// byVocabulary puts models with one vocabulary together, in the order in which vocabularies come.
+func byVocabulary(models []report.Model) []*report.Model {
+	place := map[string]int{}
+	var out []*report.Model
+	for i := range models {
+		m := &models[i]
+		if _, ok := place[m.Vocabulary]; !ok {
+			place[m.Vocabulary] = len(place)
+		}
+		out = append(out, m)
+	}
+	slices.SortStableFunc(out, func(a, b *report.Model) int { return place[a.Vocabulary] - place[b.Vocabulary] })
+	return out
+}
+
+// modelLabel is what tells a model apart from others with its vocabulary.
+func modelLabel(m *report.Model) string {
+	switch {
+	case m.Step != "":
+		return m.Step
+	case m.Role == "result" || m.Role == "control":
+		return m.Method
+	}
+	return strings.TrimSpace(m.Role + " " + m.Method)
+}
+
+// taskMean is the mean score of the tasks with an ending, nil without any.
+func taskMean(m *report.Model, suffix string) *report.Figure {
+	sum, n := 0.0, 0
+	for name, f := range m.Tasks {
+		if strings.HasSuffix(name, suffix) {
+			sum, n = sum+float64(f.Value), n+1
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return report.Plain(sum / float64(n))
+}
+
+// taskKinds lists the tasks without their languages.
+func taskKinds(found *report.Run) []string {
+	var out []string
+	for _, t := range found.Tasks {
+		if kind, ok := strings.CutSuffix(t.Name, "-ru"); ok {
+			out = append(out, kind)
+		}
+	}
+	return out
+}
+
+func decimals(f *report.Figure, n int) string {
+	if f == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.*f", n, float64(f.Value))
+}
+
+func percent(f *report.Figure) string {
+	if f == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.0f %%", 100*float64(f.Value))
 }

@@ -91,7 +91,7 @@ func (a *app) showRecipe(name string) error {
 }
 
 func (a *app) runRecipe(ctx context.Context, name string, o *runFlags) error {
-	o.load.Getenv = os.LookupEnv
+	o.load.Getenv = a.recipeEnv(ctx)
 	if o.memory != "" {
 		n, err := parseSize(o.memory)
 		if err != nil {
@@ -109,12 +109,7 @@ func (a *app) runRecipe(ctx context.Context, name string, o *runFlags) error {
 	if err != nil {
 		return err
 	}
-	o.opts.Threads, o.opts.BLAS, o.opts.Version, o.opts.Key = a.threads, a.blas, Version, os.Getenv("OPENAI_API_KEY")
-	o.opts.OnEvent = a.showEvent
-	o.opts.Progress = func(stage, what, unit string) (func(done, total int64), func()) {
-		return a.progress(stage+": "+what, unit)
-	}
-	o.opts.Python = os.Getenv("LEP_PYTHON")
+	a.prepare(&o.opts)
 	if o.explain {
 		text, err := recipe.Explain(r)
 		if err == nil {
@@ -125,16 +120,8 @@ func (a *app) runRecipe(ctx context.Context, name string, o *runFlags) error {
 	if o.dryRun {
 		return a.foresee(r, o)
 	}
-	run, err := recipe.Open(r, o.opts)
+	res, err := a.doRecipe(ctx, r, o.opts)
 	if err != nil {
-		return err
-	}
-	defer run.Close()
-	res, err := run.Run(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			a.notef("stopped; the same command goes on from here")
-		}
 		return err
 	}
 	if a.json {
@@ -145,6 +132,29 @@ func (a *app) runRecipe(ctx context.Context, name string, o *runFlags) error {
 		rows = append(rows, []string{"report", res.Report})
 	}
 	return a.table(rows)
+}
+
+// prepare fills in what the global flags and the environment say.
+func (a *app) prepare(o *recipe.Options) {
+	o.Threads, o.BLAS, o.Version, o.Key, o.Python = a.threads, a.blas, Version, os.Getenv("OPENAI_API_KEY"), os.Getenv("LEP_PYTHON")
+	o.OnEvent = a.showEvent
+	o.Progress = func(stage, what, unit string) (func(done, total int64), func()) {
+		return a.progress(stage+": "+what, unit)
+	}
+}
+
+// doRecipe runs a recipe, or goes on with it.
+func (a *app) doRecipe(ctx context.Context, r *recipe.Recipe, o recipe.Options) (*recipe.Result, error) {
+	run, err := recipe.Open(r, o)
+	if err != nil {
+		return nil, err
+	}
+	defer run.Close()
+	res, err := run.Run(ctx)
+	if err != nil && ctx.Err() != nil {
+		a.notef("stopped; the same command goes on from here")
+	}
+	return res, err
 }
 
 // foresee prints what a run would do and take.

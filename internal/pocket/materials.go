@@ -3,8 +3,11 @@ package pocket
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -23,7 +26,29 @@ const (
 	russianPrompts = 5. / 6
 )
 
-// Materialize writes all that the recipes pocket and pocket-quick start from into dir, which must exist: the
+// layout is part of the bundle's digest: raise it when Materialize writes other files from the same data.
+const layout = "1"
+
+// Digest identifies what Materialize writes, in hexadecimal digits.
+func Digest() string {
+	h := sha256.New()
+	io.WriteString(h, layout)
+	entries, err := data.ReadDir("data")
+	if err != nil {
+		panic("pocket: the embedded folder cannot be listed: " + err.Error())
+	}
+	for _, e := range entries {
+		raw, err := data.ReadFile("data/" + e.Name())
+		if err != nil {
+			panic("pocket: an embedded file cannot be read: " + err.Error())
+		}
+		fmt.Fprintf(h, "%s %d\n", e.Name(), len(raw))
+		h.Write(raw)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Materialize writes all that the recipes pocket, pocket-quick and pocket-seeds start from into dir, which must exist: the
 // family (see Unpack) and
 //
 //	texts/{ru,en}.train.jsonl      prose for vocabularies and donors
@@ -182,7 +207,7 @@ func writeTasks(dir string) error {
 			if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(yaml), 0o644); err != nil {
 				return err
 			}
-			shown = append(shown, map[string]string{"text": questions[0].Prompt, "lang": lang})
+			shown = append(shown, map[string]string{"prompt": questions[0].Prompt, "lang": lang})
 		}
 	}
 	return writeLines(filepath.Join(dir, "shown.jsonl"), len(shown), func(i int) any { return shown[i] })
