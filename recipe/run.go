@@ -191,20 +191,20 @@ func (r *Run) judge(s *Stage, st *stageState, again bool) error {
 		st.state = Waiting
 		return nil
 	}
-	if rec.Accepted != "" {
-		st.identity = mix(st.hash, rec.Accepted)
-	}
-	st.state = Done
-	if again {
+	if again { // what is made anew is no longer what was accepted
 		st.state, st.why = Outdated, "--from"
 		return nil
 	}
+	st.state = Done
 	changed, err := r.changedOutputs(s, rec)
 	if err != nil {
 		return err
 	}
 	if len(changed) > 0 {
 		return r.changedByHand(s, st, changed)
+	}
+	if rec.Accepted != "" {
+		st.identity = mix(st.hash, rec.Accepted)
 	}
 	return nil
 }
