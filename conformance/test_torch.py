@@ -48,7 +48,7 @@ def command(demo, texts):
 def start(args, out):
     env = os.environ | {"LEP_PYTHON": sys.executable}
     return subprocess.Popen(
-        [os.environ["LEP"], *args, "--out", str(out), "--threads", "2"],
+        [os.environ["LEP"], *args, "--out", str(out), "--threads", "1"],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
