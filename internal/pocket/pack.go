@@ -5,7 +5,7 @@
 //
 //	go run pack.go FAMILY CORPUS
 //
-// Of a donor only embed_tokens and lm_head are kept: its layers are the base's.
+// The model cards, *.README.md, are written by hand. Of a donor only embed_tokens and lm_head are kept: its layers are the base's.
 // Of the held-out texts every sixth document is kept, which is what the family's own figures were measured on; of the
 // training texts so many from the front as trainBytes says, which are in random order.
 package main

@@ -75,7 +75,9 @@ func writeSide(out, model, tokenizer string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
+	card, _, _ := strings.Cut(model, "-") // donors share one
 	for file, packed := range map[string]string{
+		"README.md":              card + ".README.md",
 		"config.json":            model + ".config.json",
 		"generation_config.json": model + ".generation_config.json",
 		"tokenizer_config.json":  model + ".tokenizer_config.json",
