@@ -30,21 +30,21 @@ func AppendRow(dst []byte, row []float32, t Type) []byte {
 }
 
 func appendQ8(dst []byte, block []float32) []byte {
-	var most float32
+	var bits uint32 // of the largest absolute value: without their signs, floats are ordered as integers
 	for _, x := range block {
-		most = max(most, float32(math.Abs(float64(x))))
+		bits = max(bits, math.Float32bits(x)&^(1<<31))
 	}
-	scale := most / 127
+	scale := math.Float32frombits(bits) / 127
 	var inverse float32
 	if scale != 0 {
 		inverse = 1 / scale
 	}
 	dst = binary.LittleEndian.AppendUint16(dst, tensor.F16FromF64(float64(scale)))
-	for _, x := range block {
-		dst = append(dst, byte(int8(roundAway(x*inverse))))
+	var quants [32]byte
+	for i, x := range block {
+		// In float64 the sum is exact, so that the conversion, which cuts, rounds halves away from zero.
+		v := float64(x * inverse)
+		quants[i] = byte(int8(v + math.Copysign(0.5, v)))
 	}
-	return dst
+	return append(dst, quants[:]...)
 }
-
-// roundAway rounds to the nearest integer, halves away from zero, as C's roundf.
-func roundAway(x float32) float32 { return float32(math.Round(float64(x))) }
