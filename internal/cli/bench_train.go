@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,6 +83,9 @@ func (w randomWeights) Tensor(name string) (tensor.View, error) {
 	for _, d := range shape {
 		n *= d
 	}
+	if n > 1<<24 {
+		debug.FreeOSMemory() // the tensor before was copied; it would count as memory of the training
+	}
 	v := tensor.View{Name: name, DType: tensor.F32, Shape: shape, Data: make([]byte, 4*n)}
 	r := rand.New(rand.NewPCG(uint64(len(name)), uint64(n)))
 	for i := range n {
@@ -126,6 +130,7 @@ func (a *app) measureTraining(b *trainBench) error {
 		return err
 	}
 	defer m.Close()
+	debug.FreeOSMemory()
 	t := train.NewTrainer(m, &opts, b.Steps)
 	defer t.Close()
 	r := rand.New(rand.NewPCG(1, 2))
