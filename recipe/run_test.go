@@ -68,7 +68,7 @@ func family(t *testing.T) string {
 			t.Fatal(err)
 		}
 		familyDir = dir
-		if _, err := pocket.Unpack(context.Background(), dir); err != nil {
+		if _, err := pocket.Materialize(context.Background(), dir); err != nil {
 			t.Fatal(err)
 		}
 	})
