@@ -1,8 +1,14 @@
-// Command makedata makes what the recipe recipes/pocket-train.yaml starts from: the practice
-// texts (package practice) and a model with random weights. The prose is read from a folder with
-// en.train.jsonl.zst, ru.train.jsonl.zst, en.heldout.jsonl.zst and ru.heldout.jsonl.zst, lines of {"text": …}:
+// Command makedata makes what a family like the bundled one is trained from by lep's own engine: copying practice, instructions with their
+// answers, held-out questions (package practice), and a model with random weights. The prose is read from a folder with
+// en.train.jsonl.zst, ru.train.jsonl.zst, en.heldout.jsonl.zst and ru.heldout.jsonl.zst, lines of {"text": …}; config.json and the
+// tokenizer are those of another model folder:
 //
-//	go run ./internal/pocket/makedata -corpus DIR -family DIR -out DIR
+//	go run ./internal/pocket/makedata -corpus DIR -family ./base -out data
+//	lep train --model data/random --train all --data data/copying.jsonl=0.9 --data en.train.jsonl.zst=0.08 --data ru.train.jsonl.zst=0.02 …
+//	lep train --model copier --train all --data data/copying.jsonl=0.2 --data en.train.jsonl.zst=0.7 --data ru.train.jsonl.zst=0.1 …
+//	lep train --model base --train all --task sft --data data/samples.jsonl …
+//
+// docs/LOG.md says how far that has got.
 package main
 
 import (
@@ -27,7 +33,6 @@ func main() {
 	flag.Float64Var(&s.ru, "ru-share", 0.15, "share of Russian in the instructions and the copying practice")
 	flag.IntVar(&s.samples, "samples", 60000, "instructions with answers")
 	flag.IntVar(&s.copying, "copying", 40000, "texts of copying practice")
-	flag.IntVar(&s.prompts, "prompts", 12000, "instructions without answers, half of them Russian")
 	flag.IntVar(&s.questions, "questions", 200, "held-out questions of each kind and language")
 	flag.Parse()
 	if flag.NArg() > 0 || s.corpus == "" || s.out == "" {
@@ -41,10 +46,10 @@ func main() {
 }
 
 type settings struct {
-	corpus, family, out                  string
-	seed                                 uint64
-	ru                                   float64
-	samples, copying, prompts, questions int
+	corpus, family, out         string
+	seed                        uint64
+	ru                          float64
+	samples, copying, questions int
 }
 
 func (s *settings) run(ctx context.Context) error {
@@ -61,17 +66,12 @@ func (s *settings) run(ctx context.Context) error {
 	}
 	shares := practice.DefaultShares()
 	m := practice.NewMaker(s.seed, train...)
-	asked := practice.NewMaker(s.seed+1, train...)
-	held := practice.NewMaker(s.seed+2, heldout...)
+	held := practice.NewMaker(s.seed+1, heldout...)
 	return errors.Join(
 		s.write("copying.jsonl", s.copying, func(int) any {
 			return map[string]string{"text": m.Copying(m.Language(s.ru), 100, 400)}
 		}),
 		s.write("samples.jsonl", s.samples, func(int) any { return m.Sample(m.Kind(shares), m.Language(s.ru)) }),
-		s.write("prompts.jsonl", s.prompts, func(int) any {
-			a := asked.Sample(asked.Kind(shares), asked.Language(0.5))
-			return map[string]string{"prompt": a.Prompt(), "task": a.Kind, "lang": a.Language}
-		}),
 		s.write("questions.jsonl", s.questions*len(practice.Kinds)*2, func(i int) any {
 			i /= s.questions
 			return held.Sample(practice.Kinds[i/2], []string{"en", "ru"}[i%2])

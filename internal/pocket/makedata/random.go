@@ -16,9 +16,8 @@ import (
 	"lep/train"
 )
 
-// The random weights. Copying is learned several times sooner than from GPT-2's (0.02 everywhere) if the embeddings
-// are as large as what the layers add to them, share a direction, from which heads can take positions
-// alone, and the head begins as their copy: a token is then known again from the first step.
+// The random weights: embeddings are as large as what the layers add to them and share a direction, from which heads
+// can take positions alone; the head begins as a copy of what tells tokens apart.
 const (
 	embedDeviation = 0.5
 	headDeviation  = 0.02
