@@ -281,8 +281,17 @@ func (j *Job) WriteHeldOut(dir string) (bool, error) {
 func (j *Job) Note(rec Record) error {
 	r := j.r
 	r.state.Step, r.state.Tokens = rec.Step, rec.Tokens
-	if r.opts.OnStep != nil && (rec.Event == "step" || rec.Event == "eval") {
-		r.opts.OnStep(Progress{Record: rec, Steps: r.state.Steps})
+	switch rec.Event {
+	case "step", "eval":
+		if r.opts.OnStep != nil {
+			r.opts.OnStep(Progress{Record: rec, Steps: r.state.Steps})
+		}
+	case "checkpoint":
+		if rec.Note != "" {
+			r.log.Warn("checkpoint, training goes on and tries again", "step", rec.Step, "note", rec.Note)
+		} else {
+			r.log.Info("checkpoint", "step", rec.Step)
+		}
 	}
 	if rec.Event == "step" && rec.Step%r.opts.LoggingSteps != 0 && rec.Step != r.state.Steps {
 		return nil

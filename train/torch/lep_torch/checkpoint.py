@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -82,7 +83,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
     draft.rename(path)
 
 
-def write_safetensors(path: pathlib.Path, tensors: dict[str, torch.Tensor]) -> None:
+def write_safetensors(path: pathlib.Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Gathers tensors one by one and writes them as float32, on rank 0."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from .job import Job, JobError
 from .loss import chunked_loss
 from .rows import Rows
 
-log = logging.getLogger(__name__)
 ADAPTER = "lep"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
-import logging
 import math
 import os
+import pathlib
 import signal
 import time
 from typing import Any
@@ -19,8 +19,6 @@ from .job import Job, JobError, parse
 from .network import build, sync_gradients
 from .optimizer import Optimizer
 from .rows import Rows, Shards
-
-log = logging.getLogger(__name__)
 
 EARLY, STOP, INTERRUPTED = "early stopping", "stop file", "interrupted"
 LESS_STEEP = "a lower learning_rate or more warm-up keeps most trainings from this"
@@ -164,14 +162,14 @@ class Training:
             return EARLY if patience and self.state["waited"] >= patience else ""
         self.state |= {"best": {"step": self.state["step"], **score}, "waited": 0}
         if self.job.load_best_model_at_end:
-            checkpoint.write_safetensors(self.best_file(), self.parameters())
+            checkpoint.write_safetensors(self.best_file(), self.optimizer.params)
+            for path in self.best_file().parent.glob("best-*.safetensors"):
+                if self.rank == 0 and path != self.best_file():
+                    path.unlink()
         return ""
 
-    def best_file(self) -> Any:
+    def best_file(self) -> pathlib.Path:
         return self.job.run / "checkpoints" / f"best-{self.state['best']['step']:06d}.safetensors"
-
-    def parameters(self) -> dict[str, torch.Tensor]:
-        return dict(self.optimizer.params)
 
     def evaluation_due(self) -> bool:
         every, step = self.job.eval_steps, self.state["step"]
@@ -211,7 +209,6 @@ class Training:
 
     def run(self) -> None:
         """Trains to the end, to an early end, or to an interruption behind a checkpoint."""
-        self.emit("ready", ranks=self.world)
         ended = self.begin()
         upcoming = self.micro_batches(self.state["step"])
         while self.state["step"] < self.state["steps"] and not ended:
@@ -255,7 +252,7 @@ class Training:
                 else:
                     final["best"] = {"step": self.state["step"], **final["after"]}
             if weights.parent == self.job.work:
-                checkpoint.write_safetensors(weights, self.parameters())
+                checkpoint.write_safetensors(weights, self.optimizer.params)
             final["weights"] = str(weights)
         self.state["seconds"] = self.before + time.monotonic() - self.started
         if self.rank == 0:
@@ -268,7 +265,7 @@ def _value(score: dict[str, float]) -> float:
     return score.get("bits_per_byte") or score["loss"]
 
 
-def _taken(path: Any) -> bool:
+def _taken(path: pathlib.Path) -> bool:
     """Whether a file was there; it is removed."""
     try:
         path.unlink()
