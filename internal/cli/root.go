@@ -127,7 +127,7 @@ Start with ` + "`lep demo`" + `.`,
 	f.Int64Var(&a.seed, "seed", 1, "seed of everything random")
 	f.BoolVar(&a.force, "force", false, "replace an output that is already there")
 	root.AddCommand(
-		a.demoCmd(), a.runCmd(), a.propagateCmd(), a.embedCmd(), a.tokenizeCmd(), a.trainCmd(), a.mergeCmd(), a.exportCmd(), a.calibrateCmd(), a.publishCmd(), a.planCmd(), a.vocabCmd(), a.checkCmd(),
+		a.demoCmd(), a.runCmd(), a.statusCmd(), a.propagateCmd(), a.embedCmd(), a.tokenizeCmd(), a.trainCmd(), a.mergeCmd(), a.exportCmd(), a.calibrateCmd(), a.publishCmd(), a.planCmd(), a.vocabCmd(), a.checkCmd(),
 		a.evalCmd(), a.reportCmd(), a.scoreCmd(), a.generateCmd(), a.chatCmd(),
 		a.inspectCmd(), a.doctorCmd(), a.benchCmd(), a.versionCmd(),
 	)
