@@ -72,7 +72,7 @@ type Metric struct {
 	Verified bool    `yaml:"verified"`
 }
 
-// Source says where a figure comes from.
+// Source says where a figure comes from; the hub wants the address beside a name.
 type Source struct {
 	Name string `yaml:"name"`
 	URL  string `yaml:"url"`

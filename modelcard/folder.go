@@ -227,6 +227,7 @@ func (c *Card) Missing(dir string) []string {
 	miss(c.PipelineTag == "", "no pipeline_tag")
 	miss(!slices.ContainsFunc(c.Sections, func(s Section) bool { return s.Title == UsageTitle }), "no section %q", UsageTitle)
 	for _, e := range c.Evaluations {
+		miss(e.Source.Name != "" && e.Source.URL == "", "model-index: source %q has no url", e.Source.Name)
 		miss(e.Task.Type == "" || e.Dataset.Type == "" || e.Dataset.Name == "" || len(e.Metrics) == 0, "model-index: a result lacks its task, data set or metrics")
 	}
 	return faults

@@ -193,7 +193,7 @@ func addResults(c *modelcard.Card, dir string) error {
 	for _, task := range slices.Sorted(maps.Keys(r.Scores)) {
 		s := r.Scores[task]
 		rows = append(rows, []string{task, fmt.Sprintf("%.4f", s.Score), fmt.Sprintf("%.3f–%.3f", s.Low, s.High), fmt.Sprint(r.Shots[task]), fmt.Sprint(r.Samples[task].Effective)})
-		e := modelcard.Evaluation{Task: modelcard.Task{Type: "text-generation", Name: task}, Dataset: modelcard.Dataset{Type: task, Name: task}, Source: modelcard.Source{Name: "lep eval"}}
+		e := modelcard.Evaluation{Task: modelcard.Task{Type: "text-generation", Name: task}, Dataset: modelcard.Dataset{Type: task, Name: task}}
 		for _, metric := range slices.Sorted(maps.Keys(r.Results[task])) {
 			if !strings.HasSuffix(metric, "_stderr") {
 				e.Metrics = append(e.Metrics, modelcard.Metric{Type: metric, Value: r.Results[task][metric]})
