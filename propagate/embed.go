@@ -220,7 +220,7 @@ func writeOldIDs(dir string, old []*int32, baseSize int) error {
 	if err := errors.Join(o.Set("size", len(old)), o.Set("base_size", baseSize), o.Set("old_ids", old)); err != nil {
 		return err
 	}
-	return writeObject(filepath.Join(dir, "lep_vocab.json"), o)
+	return writeObject(filepath.Join(dir, tokenizer.OldIDsFile), o)
 }
 
 func (e *embedder) write(ctx context.Context, dir *atomic.Dir) (*EmbedResult, error) {

@@ -14,6 +14,10 @@ import (
 	"lep/internal/orderedjson"
 )
 
+// OldIDsFile lies beside the tokenizer of a vocabulary that was made of another: a JSON object whose
+// old_ids lists for each id its id in the other one, null if it is new.
+const OldIDsFile = "lep_vocab.json"
+
 // WriteFolder writes the tokenizer files of a model folder into dir, which exists:
 // tokenizer.json, tokenizer_config.json, special_tokens_map.json, the chat template
 // (in the config and as chat_template.jinja), added_tokens.json if the input had one, and tokenizer.model

@@ -16,6 +16,7 @@ import (
 	"lep/internal/hint"
 	"lep/model"
 	"lep/tensor"
+	"lep/tokenizer"
 )
 
 // rowRange is rows [from, to) of a matrix.
@@ -140,18 +141,15 @@ func (p *plan) planRows(o *Options, cfg *model.Config, dir string) error {
 			}
 		}
 		if len(p.rows) == 0 {
-			return fmt.Errorf("%s: every token has an old id: there is no new row to train", filepath.Join(dir, vocabFile))
+			return fmt.Errorf("%s: every token has an old id: there is no new row to train", filepath.Join(dir, tokenizer.OldIDsFile))
 		}
 	}
 	return nil
 }
 
-// vocabFile is what lep vocab leaves beside a tokenizer.
-const vocabFile = "lep_vocab.json"
-
 // oldIDs reads for each token its id in the old vocabulary, nil if it is new.
 func oldIDs(dir string) ([]*int32, error) {
-	path := filepath.Join(dir, vocabFile)
+	path := filepath.Join(dir, tokenizer.OldIDsFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hint.Errorf("say which rows are old: freeze_rows_below (--freeze-rows-below N)", "%s: is not there, so the new rows are not known", path)

@@ -21,6 +21,7 @@ import (
 	"lep/internal/testmodel"
 	"lep/model"
 	"lep/tensor"
+	"lep/tokenizer"
 )
 
 // rowsFile writes rows of ids; odd ones have labels that leave their beginning out.
@@ -243,7 +244,7 @@ func TestRows(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := os.WriteFile(filepath.Join(o.Model, vocabFile), data, 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join(o.Model, tokenizer.OldIDsFile), data, 0o644); err != nil {
 					t.Fatal(err)
 				}
 				o.Train, o.FreezeRowsBelow = NewRows, 0

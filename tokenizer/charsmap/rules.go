@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -14,30 +15,40 @@ import (
 	"lep/tokenizer/ucd"
 )
 
+// named are the maps by the names of SentencePiece's normalization rules, each made when it is
+// first asked for: that takes half a second.
+var named = map[string]func() ([]byte, error){
+	"nfkc":        compileOnce(false, false),
+	"nmt_nfkc":    compileOnce(true, false),
+	"nfkc_cf":     compileOnce(false, true),
+	"nmt_nfkc_cf": compileOnce(true, true),
+	"identity":    func() ([]byte, error) { return nil, nil },
+}
+
+func compileOnce(nmt, fold bool) func() ([]byte, error) {
+	return sync.OnceValues(func() ([]byte, error) {
+		rules := nfkcRules()
+		if nmt {
+			rules.addNMT()
+		}
+		if fold {
+			rules.foldCase()
+		}
+		return Compile(rules)
+	})
+}
+
 // Named returns the precompiled charsmap of one of SentencePiece's
 // normalization rules: nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf, or nothing for
 // identity. It replaces what the one of SentencePiece 0.2.3 does (Unicode 17).
+// The caller may change what it gets.
 func Named(rule string) ([]byte, error) {
-	var rules charRules
-	switch rule {
-	case "identity":
-		return nil, nil
-	case "nfkc":
-		rules = nfkcRules()
-	case "nmt_nfkc":
-		rules = nfkcRules()
-		rules.addNMT()
-	case "nfkc_cf":
-		rules = nfkcRules()
-		rules.foldCase()
-	case "nmt_nfkc_cf":
-		rules = nfkcRules()
-		rules.addNMT()
-		rules.foldCase()
-	default:
+	compiled, ok := named[rule]
+	if !ok {
 		return nil, fmt.Errorf("sentencepiece: unknown normalization rule %q, want nmt_nfkc, nfkc, nmt_nfkc_cf, nfkc_cf or identity", rule)
 	}
-	return Compile(rules)
+	blob, err := compiled()
+	return slices.Clone(blob), err
 }
 
 // charRules maps sequences of characters to what replaces them.

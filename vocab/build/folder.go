@@ -13,7 +13,6 @@ import (
 
 	"lep/internal/atomic"
 	"lep/tokenizer"
-	"lep/vocab/scenario"
 )
 
 // rankFile says where a tokenizer keeps its ranks in tiktoken's format, relative to its folder,
@@ -64,7 +63,7 @@ func writeFolder(out string, force bool, d *tokenizer.Definition, c *tokenizer.C
 }
 
 func writeFiles(dir string, d *tokenizer.Definition, c *tokenizer.Config, ranks string, side []byte) ([]string, error) {
-	files := map[string][]byte{scenario.FileName: side}
+	files := map[string][]byte{tokenizer.OldIDsFile: side}
 	var notes []string
 	if d.SentencePiece != nil {
 		native, err := withAddedPieces(d).SentencePieceModel()

@@ -134,7 +134,7 @@ func (r *Result) After(first *Result, base *tokenizer.Definition) {
 	r.Cut = len(base.Model.Pieces) - r.Kept
 }
 
-// File is lep_vocab.json, which every vocabulary folder that lep makes holds.
+// File is lep_vocab.json ([tokenizer.OldIDsFile]), which every vocabulary folder that lep makes holds.
 type File struct {
 	Scenario Name     `json:"scenario"`
 	Size     int      `json:"size"`
@@ -149,9 +149,6 @@ type File struct {
 	Unreachable []Unreachable `json:"unreachable,omitempty"`
 	Proof       *Proof        `json:"proof,omitempty"`
 }
-
-// FileName is the name of File in a vocabulary folder.
-const FileName = "lep_vocab.json"
 
 // JSON returns the content of lep_vocab.json.
 func (r *Result) JSON(base *tokenizer.Definition, options any, proof *Proof) ([]byte, error) {
