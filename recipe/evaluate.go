@@ -20,6 +20,7 @@ import (
 	"lep/eval/darumeru"
 	"lep/infer"
 	"lep/internal/atomic"
+	"lep/model"
 	"lep/report"
 )
 
@@ -254,9 +255,9 @@ func bitsPerByte(scores []infer.Score, seed uint64) *report.Figure {
 }
 
 // How the speed of generation is taken: so many texts are continued together, each behind its
-// beginning by so many tokens.
+// beginning by so many tokens. They are sampled: what small models write greedily goes round in circles of a few common words.
 const (
-	speedTexts  = 4
+	speedTexts  = 16
 	speedPrompt = 200 // characters
 	speedTokens = 48
 )
@@ -264,11 +265,12 @@ const (
 // speed measures the characters that a second brings.
 func (m *measuring) speed(ctx context.Context, docs []string) (*report.Figure, error) {
 	var reqs []infer.Request
-	for _, d := range docs[:min(speedTexts, len(docs))] {
+	for i, d := range docs[:min(speedTexts, len(docs))] {
 		if runes := []rune(d); len(runes) > speedPrompt {
 			d = string(runes[:speedPrompt])
 		}
-		reqs = append(reqs, infer.Request{Text: d, AddSpecial: true, MaxNewTokens: speedTokens, IgnoreEOS: true})
+		reqs = append(reqs, infer.Request{Text: d, AddSpecial: true, MaxNewTokens: speedTokens, IgnoreEOS: true,
+			Sampling: model.Sampling{Temperature: 1}, Seed: uint64(i)})
 	}
 	start := time.Now()
 	results, err := m.engine.Generate(ctx, reqs)
@@ -288,7 +290,7 @@ func (m *measuring) runTasks(ctx context.Context) error {
 	if err != nil || len(tasks) == 0 {
 		return err
 	}
-	model, err := eval.NewNative(m.engine, eval.NativeOptions{Name: m.stage.model.Name, Digest: m.Fingerprint, System: m.opts.System})
+	native, err := eval.NewNative(m.engine, eval.NativeOptions{Name: m.stage.model.Name, Digest: m.Fingerprint, System: m.opts.System})
 	if err != nil {
 		return err
 	}
@@ -312,7 +314,7 @@ func (m *measuring) runTasks(ctx context.Context) error {
 	update, done := m.progress(m.stage, "tasks", "answers")
 	defer done()
 	o.Progress = func(_ string, done, total int) { update(int64(done), int64(total)) }
-	m.Tasks, err = eval.Run(ctx, model, tasks, o)
+	m.Tasks, err = eval.Run(ctx, native, tasks, o)
 	return err
 }
 
