@@ -59,14 +59,15 @@ type tokenizerInfo struct {
 type inspection struct {
 	Model     *modelInfo     `json:"model,omitempty"`
 	Tokenizer *tokenizerInfo `json:"tokenizer,omitempty"`
+	GGUF      *ggufInfo      `json:"gguf,omitempty"`
 }
 
 func (a *app) inspectCmd() *cobra.Command {
 	var tensors bool
 	cmd := &cobra.Command{
 		Use:   "inspect PATH",
-		Short: "Show what a model folder, a safetensors file or a tokenizer file holds",
-		Long: `Show what a model folder, a safetensors file or a tokenizer file holds: sizes, dtypes, tensors, special tokens.
+		Short: "Show what a model folder, a safetensors, GGUF or tokenizer file holds",
+		Long: `Show what a model folder, a safetensors, GGUF or tokenizer file holds: sizes, dtypes, tensors, special tokens.
 Every header is read and checked; weights are not.`,
 		Example: "  lep inspect meta-llama/Llama-3.1-8B\n  lep inspect out/model.safetensors --tensors",
 		Args:    cobra.ExactArgs(1),
@@ -98,6 +99,10 @@ func inspect(path string) (inspection, error) {
 			defer f.Close()
 			r.Model = &modelInfo{Path: path, Files: []string{filepath.Base(path)}}
 			return r, r.Model.addTensors(f.Names(), f.Tensor)
+		}
+		if filepath.Ext(path) == ".gguf" {
+			r.GGUF, err = inspectGGUF(path)
+			return r, err
 		}
 		t, err := inspectTokenizer(path)
 		r.Tokenizer = t
@@ -172,6 +177,9 @@ func inspectTokenizer(path string) (*tokenizerInfo, error) {
 }
 
 func (a *app) printInspection(r inspection, tensors bool) error {
+	if r.GGUF != nil {
+		return a.printGGUF(r.GGUF, tensors)
+	}
 	var rows [][]string
 	add := func(name, value string) {
 		if value != "" && value != "0" {
