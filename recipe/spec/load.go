@@ -88,13 +88,17 @@ func take(n *strictyaml.Node, key string) *strictyaml.Node {
 
 // Merge lays over on base: maps key by key, everything else as a whole.
 func Merge(base, over *strictyaml.Node) {
+	base.Kind = strictyaml.Map
 	for _, p := range over.Map {
-		old := base.Get(p.Key.Text)
-		if old != nil && old.Kind == strictyaml.Map && p.Value.Kind == strictyaml.Map {
-			Merge(old, p.Value)
-			continue
+		i := slices.IndexFunc(base.Map, func(old strictyaml.Pair) bool { return old.Key.Text == p.Key.Text })
+		switch {
+		case i < 0:
+			base.Map = append(base.Map, p)
+		case base.Map[i].Value.Kind == strictyaml.Map && p.Value.Kind == strictyaml.Map:
+			Merge(base.Map[i].Value, p.Value)
+		default:
+			base.Map[i] = p // with its key, for the place in errors
 		}
-		base.Set(p.Key.Text, p.Value)
 	}
 }
 
