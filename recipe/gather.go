@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -10,11 +11,14 @@ import (
 	"slices"
 	"strings"
 
+	"lep/checkpoint"
 	"lep/eval"
 	"lep/internal/atomic"
 	"lep/propagate"
 	"lep/report"
+	"lep/tokenizer"
 	"lep/train"
+	"lep/vocab/stats"
 )
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -41,17 +45,22 @@ func spread(drawn []float64) *report.Spread {
 }
 
 // report gathers what all stages have found into results.json and the page.
-func (r *Run) report(s *Stage) (any, error) {
+func (r *Run) report(ctx context.Context, s *Stage) (any, error) {
 	g := &gathering{Run: r, out: report.Run{
 		Title: r.recipe.Report.Title, Lead: r.recipe.Report.Lead, Lep: r.opts.Version,
 		Machine:   fmt.Sprintf("%d threads, %s/%s", r.opts.Threads, runtime.GOOS, runtime.GOARCH),
-		Reproduce: []string{"lep run " + r.recipe.File},
+		Reproduce: []string{r.recipe.command()},
 	}}
 	if g.out.Title == "" {
 		g.out.Title = r.recipe.Name
 	}
 	if r.recipe.Eval != nil {
 		g.out.Languages = sortedKeys(r.recipe.Eval.HeldOut)
+		tasks, err := r.recipe.Eval.tasks()
+		if err != nil {
+			return nil, err
+		}
+		g.tasks = tasks
 	}
 	for _, n := range r.graph.Stages {
 		if n == s {
@@ -64,16 +73,22 @@ func (r *Run) report(s *Stage) (any, error) {
 	if err := g.models(); err != nil {
 		return nil, err
 	}
-	return nil, r.writeReport(&g.out)
+	return nil, r.writeReport(ctx, &g.out, g.tasks)
 }
 
-// writeReport writes results.json and report.html.
-func (r *Run) writeReport(out *report.Run) error {
+// writeReport writes results.json and report.html, which has the samples and what they show too.
+func (r *Run) writeReport(ctx context.Context, out *report.Run, tasks []eval.Task) error {
 	if err := report.Save(filepath.Join(r.recipe.RunDir, ResultsName), out); err != nil {
 		return err
 	}
+	opts := report.DefaultOptions()
+	opts.Tasks = tasks
+	full, err := report.Open(ctx, []string{r.recipe.RunDir}, opts)
+	if err != nil {
+		return err
+	}
 	var page bytes.Buffer
-	if err := report.Write(&page, out); err != nil {
+	if err := report.Write(&page, full); err != nil {
 		return err
 	}
 	return atomic.WriteFile(filepath.Join(r.recipe.RunDir, ReportName), page.Bytes(), true)
@@ -84,6 +99,9 @@ type gathering struct {
 	*Run
 	out     report.Run
 	answers map[string]int // place of a prompt in out.Answers
+	tasks   []eval.Task
+	// vocabularies are those that texts have been cut by.
+	vocabularies []string
 }
 
 func (g *gathering) record(s *Stage) (*Record, error) {
@@ -134,8 +152,12 @@ func (g *gathering) settings(s *Stage, rec *Record) []report.Setting {
 	var out []report.Setting
 	for _, key := range sortedKeys(now) {
 		if string(now[key]) != string(defaults[key]) {
-			value := strings.ReplaceAll(string(now[key]), g.recipe.RunDir+string(filepath.Separator), "")
-			out = append(out, report.Setting{Name: key, Value: strings.Trim(value, `"`)})
+			var value bytes.Buffer
+			if json.Compact(&value, now[key]) != nil {
+				continue
+			}
+			text := strings.ReplaceAll(value.String(), g.recipe.RunDir+string(filepath.Separator), "")
+			out = append(out, report.Setting{Name: key, Value: strings.Trim(text, `"`)})
 		}
 	}
 	return out
@@ -169,12 +191,14 @@ func (g *gathering) models() error {
 		if err := json.Unmarshal(rec.Result, &got); err != nil {
 			return fmt.Errorf("%s: %w", filepath.Join(s.dir, recordName), err)
 		}
-		g.model(s, &got)
+		if err := g.model(s, &got); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (g *gathering) model(s *Stage, got *Measured) {
+func (g *gathering) model(s *Stage, got *Measured) error {
 	m := s.model
 	row := report.Model{Name: m.Name, Role: m.Role, Vocabulary: m.Vocabulary, Method: m.Method, Step: m.Step, Seed: m.Seed,
 		Digest: got.Fingerprint, VocabSize: got.VocabSize, Parameters: got.Parameters, Languages: got.Languages, Folder: m.path}
@@ -186,7 +210,7 @@ func (g *gathering) model(s *Stage, got *Measured) {
 	}
 	if got.Tasks != nil {
 		row.Evaluation = g.relative(s.Out())
-		g.tasks(&row, got.Tasks)
+		g.out.Score(&row, got.Tasks, g.tasks)
 	}
 	g.out.Models = append(g.out.Models, row)
 	for _, a := range got.Answers {
@@ -198,6 +222,11 @@ func (g *gathering) model(s *Stage, got *Measured) {
 		}
 		g.out.Answers[i].Answers = append(g.out.Answers[i].Answers, report.Answer{Model: m.Name, Text: a.Text, Tokens: a.Tokens, Seconds: report.Number(a.Seconds)})
 	}
+	folder := m.path
+	if m.stage != nil {
+		folder = m.stage.Out()
+	}
+	return g.cut(m, folder)
 }
 
 func (g *gathering) relative(path string) string {
@@ -207,28 +236,35 @@ func (g *gathering) relative(path string) string {
 	return path
 }
 
-// tasks copies the figures of an evaluation.
-func (g *gathering) tasks(row *report.Model, res *eval.Result) {
-	row.Tasks, row.Groups = map[string]report.Figure{}, map[string]report.Figure{}
-	row.Failed, row.Missing = res.Failed, res.Missing
-	characters, seconds := 0.0, 0.0
-	for _, name := range sortedKeys(res.Scores) {
-		row.Tasks[name] = *report.Sampled(res.Scores[name], res.Samples[name].Effective)
-		if m := res.Measures[name]; m.CharactersPerSecond > 0 {
-			characters, seconds = characters+m.CharactersPerSecond*m.Seconds, seconds+m.Seconds
+// cut shows how the vocabulary of a model cuts a built-in text of each language: the original one and
+// each new one once.
+func (g *gathering) cut(m *Model, folder string) error {
+	name := m.Vocabulary
+	if m.Role == "target" {
+		name = "original"
+	}
+	if name == "" || slices.Contains(g.vocabularies, name) {
+		return nil
+	}
+	g.vocabularies = append(g.vocabularies, name)
+	dir, err := checkpoint.Resolve(folder)
+	if err != nil {
+		return err
+	}
+	tok, err := tokenizer.Open(dir)
+	if err != nil {
+		return err
+	}
+	for _, sample := range stats.Samples() {
+		if !slices.Contains(g.out.Languages, sample.Code) {
+			continue
 		}
-		if !slices.ContainsFunc(g.out.Tasks, func(t report.Task) bool { return t.Name == name }) {
-			g.out.Tasks = append(g.out.Tasks, report.Task{Name: name})
+		i := slices.IndexFunc(g.out.Cuts, func(c report.CutText) bool { return c.Lang == sample.Code })
+		if i < 0 {
+			i = len(g.out.Cuts)
+			g.out.Cuts = append(g.out.Cuts, report.CutText{Lang: sample.Code})
 		}
+		g.out.Cuts[i].Cuts = append(g.out.Cuts[i].Cuts, report.Cut{Vocabulary: name, Spans: stats.Spans(tok, sample.Texts[0])})
 	}
-	for name, value := range res.Groups {
-		row.Groups[name] = report.Figure{Value: report.Number(value), Spread: &report.Spread{Stderr: report.Number(res.GroupsStderr[name]),
-			Low: report.Number(value - 1.96*res.GroupsStderr[name]), High: report.Number(value + 1.96*res.GroupsStderr[name])}}
-	}
-	if res.Total != nil {
-		row.Total = report.Plain(*res.Total)
-	}
-	if seconds > 0 {
-		row.CharactersPerSecond = report.Plain(characters / seconds)
-	}
+	return nil
 }

@@ -122,7 +122,7 @@ func sections() []section {
 		{name: "init", about: "first rows for it", value: propagate.DefaultEmbedOptions(), grid: true, managed: []string{"model", "tokenizer", "out", "force"}},
 		{name: "train", about: "the donor: continued pre-training of the base model", value: train.DefaultOptions(), grid: true,
 			managed: trainManaged, paths: trainPaths},
-		{name: "propagate", about: "into the instruct model", value: propagate.DefaultOptions(), grid: true,
+		{name: "propagate", about: "into the instruct model", value: defaultPropagate(), grid: true,
 			managed: []string{"source", "donor", "targets", "force", "language", "license", "datasets"},
 			paths:   map[string]pathKind{"occurrences": filePath, "chat_template": filePath}},
 		{name: "calibrate", about: "a model's own answers as training data", value: defaultCalibrate(), grid: true,
@@ -134,6 +134,13 @@ func sections() []section {
 		{name: "export", about: "the last models in other formats", value: export.DefaultOptions(), grid: true, managed: []string{"model", "out"}},
 		{name: "report", about: "the page", value: Report{}},
 	}
+}
+
+// defaultPropagate has neighbours and spectra made for the report.
+func defaultPropagate() propagate.Options {
+	o := propagate.DefaultOptions()
+	o.Diagnose = 12
+	return o
 }
 
 func defaultCalibrate() Calibrate {

@@ -44,7 +44,7 @@ func (r *Run) work(ctx context.Context, s *Stage) (any, error) {
 	case Eval:
 		return r.evaluate(ctx, s, o)
 	case Report:
-		return r.report(s)
+		return r.report(ctx, s)
 	}
 	panic(fmt.Sprintf("recipe: stage %s has options of type %T", s.Name, s.options))
 }

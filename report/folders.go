@@ -27,7 +27,7 @@ func (b *builder) addEvaluation(dir string, r *eval.Result) {
 		m.Folder = folder
 	}
 	m.Digest = digest
-	b.run.addScores(m, r, b.opts.Tasks)
+	b.run.Score(m, r, b.opts.Tasks)
 	if v, ok := r.Config["lep"].(string); ok && b.run.Lep == "" {
 		b.run.Lep = v
 	}
@@ -36,17 +36,7 @@ func (b *builder) addEvaluation(dir string, r *eval.Result) {
 
 // Score fills a model's tasks, groups and total from the results of its evaluation and adds
 // their columns to the run. tasks says which group a task is of and what is measured.
-func (r *Run) Score(model string, result *eval.Result, tasks []eval.Task) error {
-	for i := range r.Models {
-		if r.Models[i].Name == model {
-			r.addScores(&r.Models[i], result, tasks)
-			return nil
-		}
-	}
-	return fmt.Errorf("report: no model %q to give results to", model)
-}
-
-func (r *Run) addScores(m *Model, result *eval.Result, tasks []eval.Task) {
+func (r *Run) Score(m *Model, result *eval.Result, tasks []eval.Task) {
 	m.Tasks, m.Groups = map[string]Figure{}, map[string]Figure{}
 	names := make([]string, 0, len(result.Scores))
 	for name := range result.Scores {
@@ -78,7 +68,9 @@ func (r *Run) addScores(m *Model, result *eval.Result, tasks []eval.Task) {
 		}
 	}
 	m.Failed, m.Missing = result.Failed, result.Missing
-	m.CharactersPerSecond = speed(result.Measures)
+	if v := result.Overall.CharactersPerSecond; v > 0 {
+		m.CharactersPerSecond = Plain(v)
+	}
 }
 
 // z95 is how many standard errors around it hold 95 % of a normal distribution.
@@ -87,20 +79,6 @@ const z95 = 1.959964
 // normal is a figure with the interval of a normal distribution: means of many tasks are near one.
 func normal(value, stderr float64) *Figure {
 	return &Figure{Value: Number(value), Spread: &Spread{Number(stderr), Number(value - z95*stderr), Number(value + z95*stderr)}}
-}
-
-// speed is the mean over the tasks that generate; nil without any.
-func speed(measures map[string]eval.Measure) *Figure {
-	sum, n := 0.0, 0
-	for _, m := range measures {
-		if m.CharactersPerSecond > 0 {
-			sum, n = sum+m.CharactersPerSecond, n+1
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	return &Figure{Value: Number(sum / float64(n)), N: n}
 }
 
 // row finds the model of a folder, or adds one with a name that no other has.
