@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,13 +47,13 @@ func (a *app) vocabEncodeCmd() *cobra.Command {
 T is a folder, a hub id, a tokenizer.json, a SentencePiece .model, a tiktoken or a tekken file.`,
 		Example: "  echo 'Привет, мир' | lep vocab encode --tokenizer mistralai/Mistral-7B-v0.1",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := build.OpenTokenizer(path)
 			if err != nil {
 				return err
 			}
 			opts := tokenizer.EncodeOptions{AddSpecial: special, PlainSpecial: plain, Offsets: a.json}
-			return a.eachLine(data, func(line []byte) (any, error) {
+			return a.eachLine(cmd.Context(), data, func(line []byte) (any, error) {
 				text := string(line)
 				if a.json {
 					var in struct{ Text *string }
@@ -91,7 +92,7 @@ func (a *app) vocabDecodeCmd() *cobra.Command {
 {"text": …}.`,
 		Example: "  echo '1 2 3' | lep vocab decode --tokenizer ./model",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := build.OpenTokenizer(path)
 			if err != nil {
 				return err
@@ -100,7 +101,7 @@ func (a *app) vocabDecodeCmd() *cobra.Command {
 			if skip {
 				decode = t.DecodeSkip
 			}
-			return a.eachLine(data, func(line []byte) (any, error) {
+			return a.eachLine(cmd.Context(), data, func(line []byte) (any, error) {
 				ids, err := a.readIDs(line, t.Size())
 				if err != nil || !a.json {
 					return decode(ids), err
@@ -187,8 +188,20 @@ func (a *app) vocabConvertCmd() *cobra.Command {
 
 // eachLine calls work with every line of a file (or standard input) and prints
 // what it returns, as JSON or as text. It writes through when the input pauses, so
-// that another program can talk to it line by line.
-func (a *app) eachLine(path string, work func(line []byte) (any, error)) error {
+// that another program can talk to it line by line. An interrupt ends it at once, also while it
+// waits for input or works on an endless line.
+func (a *app) eachLine(ctx context.Context, path string, work func(line []byte) (any, error)) error {
+	done := make(chan error, 1)
+	go func() { done <- a.answerLines(path, work) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (a *app) answerLines(path string, work func(line []byte) (any, error)) error {
 	w := bufio.NewWriter(a.out)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
