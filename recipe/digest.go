@@ -251,6 +251,12 @@ func thatMatter(options any) any {
 	case Tune:
 		clear(&o.Options)
 		return o
+	case Calibrate:
+		if o.API != "" { // the same model may answer at another address
+			o.API = "server"
+		}
+		o.Concurrency, o.Timeout = 0, 0
+		return o
 	}
 	return options
 }

@@ -40,7 +40,7 @@ func spell(r *Recipe, g *Graph, version string, state func(s *Stage) *stageState
 		}
 		stages = append(stages, yaml.MapItem{Key: s.Name, Value: l})
 	}
-	all := yaml.MapSlice{{Key: "recipe", Value: r.File}, {Key: "name", Value: r.Name}, {Key: "seeds", Value: []uint64(r.Seeds)}, {Key: "stages", Value: stages}}
+	all := yaml.MapSlice{{Key: "recipe", Value: r.File}, {Key: "set", Value: append([]string{}, r.Set...)}, {Key: "name", Value: r.Name}, {Key: "seeds", Value: []uint64(r.Seeds)}, {Key: "stages", Value: stages}}
 	if version != "" {
 		all = append(yaml.MapSlice{{Key: "lep", Value: version}}, all...)
 	}

@@ -25,7 +25,8 @@ type Recipe struct {
 	RunDir string
 	Seeds  []uint64
 	Models Models
-	Eval   *Eval // nil: nothing is measured
+	Eval   *Eval    // nil: nothing is measured
+	Set    []string // changes beside the file
 	Report Report
 
 	tokenizer []variant[build.Options]
@@ -37,7 +38,6 @@ type Recipe struct {
 	instruct  []variant[Tune]
 	export    []variant[export.Options]
 	seeds     bool // more than one, so that names must tell them apart
-	fileData  []byte
 }
 
 // plainKeys are the keys beside the sections.
@@ -92,7 +92,7 @@ func Load(name string, opts LoadOptions) (*Recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Recipe{File: file.Name, Name: strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), fileData: file.Data}
+	r := &Recipe{File: file.Name, Name: strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), Set: opts.Set}
 	if err := r.decodePlain(root, opts); err != nil {
 		return nil, err
 	}
@@ -100,6 +100,18 @@ func Load(name string, opts LoadOptions) (*Recipe, error) {
 		return nil, err
 	}
 	return r, r.check()
+}
+
+// command runs the recipe with its changes.
+func (r *Recipe) command() string {
+	out := "lep run " + strings.TrimSuffix(r.File, ".yaml")
+	if exists(r.File) {
+		out = "lep run " + r.File
+	}
+	for _, set := range r.Set {
+		out += " --set '" + strings.ReplaceAll(set, "'", `'\''`) + "'"
+	}
+	return out
 }
 
 // find reads a recipe file, or a bundled recipe by its name.
