@@ -232,3 +232,52 @@ func TestModelsThatCannotBeAsked(t *testing.T) {
 		t.Errorf("a base model: %v", err)
 	}
 }
+
+func TestTwoRunsAtOnce(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "answers.jsonl")
+	j, err := openJournal(out, "settings", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openJournal(out, "settings", true); err == nil || !strings.Contains(err.Error(), "another run writes it") {
+		t.Errorf("the second run: %v", err)
+	}
+	if err := j.add(talk{Index: 3, Answers: []string{"a"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = openJournal(out, "settings", false); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := j.get(3); err != nil || got.Answers[0] != "a" || len(j.open(8, 4)) != 8 || len(j.open(4, 1)) != 3 {
+		t.Errorf("%+v, %v; open %v and %v", got, err, j.open(8, 4), j.open(4, 1))
+	}
+	if err := j.remove(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FuzzJournal reads damaged journals: an error or fewer answers, never a panic or a made-up one.
+func FuzzJournal(f *testing.F) {
+	f.Add([]byte(`{"journal":"settings","format":"lep-calibrate-1"}` + "\n" + `{"index":0,"answers":["a"],"finish":"stop","new_tokens":1}` + "\n" + `{"index":1,"ans`))
+	f.Add([]byte(`{"index":0}` + "\n"))
+	f.Add([]byte("\n\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		out := filepath.Join(t.TempDir(), "a.jsonl")
+		if err := os.WriteFile(out+".journal", data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		j, err := openJournal(out, "settings", false)
+		if err != nil {
+			return
+		}
+		defer j.close()
+		for i := range j.at {
+			if got, err := j.get(i); err != nil || got.Index != i {
+				t.Errorf("conversation %d: %+v, %v", i, got, err)
+			}
+		}
+	})
+}
