@@ -1,7 +1,7 @@
 """make bench: lep and its peers, in turn, in one run; prints ratios.
 
-run.py [encode] [propagate] [vocab-train] [--data DIR] [--rounds N] [--growth]. DIR holds the reference tokenizers and the corpus (default ../shared beside
-the repository). Peers are installed into out/bench-venv the first time. Each pair runs in turn, the best
+run.py [encode] [propagate] [vocab-train] [train] [train-head] [infer] [--data DIR] [--rounds N] [--threads N] [--quick] [--growth]. DIR holds the
+reference tokenizers and the corpus (default ../shared beside the repository); the last three need neither. Peers are installed into out/bench-venv the first time. Each pair runs in turn, the best
 of the rounds counts for either side: these figures are ratios, for machines that are never quiet.
 """
 
@@ -138,22 +138,128 @@ def vocab_train(a, tmp):
                 print(f"vocab-train {algorithm:7} 1/{part} of the corpus {s['cpu']:6.1f} CPU s  {s['wall']:6.1f} s  {s['gb']:5.2f} GB", flush=True)
 
 
+def rates(*args):
+    """The JSON object that a command prints last, with its processor seconds and peak memory (GB)."""
+    p = subprocess.Popen([str(a) for a in args], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8")
+    out = p.stdout.read()
+    _, status, usage = os.wait4(p.pid, 0)
+    if status:
+        raise RuntimeError(f"{args}: exit status {status}")
+    return json.loads(out.splitlines()[-1]) | {"cpu": usage.ru_utime + usage.ru_stime, "gb": usage.ru_maxrss / 1e6}
+
+
+def fastest(rounds, sides):
+    """Runs the sides in turn; for each, the largest rates and the smallest use of processor and memory."""
+    runs = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, args in sides.items():
+            runs[name].append(rates(*args))
+    return {name: {k: (min if k in ("cpu", "gb") else max)(r[k] for r in list_) for k in list_[0] if isinstance(list_[0][k], (int, float))}
+            for name, list_ in runs.items()}
+
+
+PEER = ROOT / "bench" / "peers_model.py"
+
+
+def compare_training(a, what, shape):
+    """Full and embeddings-only, float32 with what --blas auto finds and with the built-in kernels, and bf16 where there is one."""
+    peer = [sys.executable, PEER, "--threads", a.threads, "train"]
+    ours = [LEP, "bench", "train", "--json", "--threads", a.threads]
+    args = [x for k, v in shape.items() for x in ("--" + k, v)]
+    for name, flags in (("full", []), ("embeddings only", ["--embeddings-only"])):
+        sides = {"PyTorch": [*peer, *args, *flags], "lep": [*ours, *args, *flags], "lep builtin": [*ours, *args, *flags, "--blas", "builtin"]}
+        if "avx512_bf16" in cpu_flags():
+            sides |= {"PyTorch bf16": [*peer, *args, *flags, "--bf16"], "lep bf16": [*ours, *args, *flags, "--precision", "bf16"]}
+        got = fastest(a.rounds, sides)
+        for side, r in got.items():
+            t = got["PyTorch bf16" if "bf16" in side else "PyTorch"]
+            print(f"{what} {name:15} {side:12} {r['tokens_per_second']:8.0f} tokens/s {r['cpu']:6.1f} CPU s {r['gb']:5.2f} GB   of the peer's: "
+                  f"tokens/s {r['tokens_per_second'] / t['tokens_per_second']:.2f}, memory {r['gb'] / t['gb']:.2f}", flush=True)
+
+
+def train(a, tmp):
+    compare_training(a, "train", {"steps": 2 if a.quick else 6} | ({"batch": 2} if a.quick else {}))
+
+
+def train_head(a, tmp):
+    compare_training(a, "train-head", {"vocab": 131072, "hidden": 512, "layers": 2, "heads": 8, "ffn": 1376, "batch": 2, "steps": 2 if a.quick else 4})
+
+
+def infer(a, tmp):
+    """Generation, prompts and scoring with 125 million parameters in bfloat16, batch 1; beside llama.cpp where --llama-bench says where it is."""
+    model = tmp / "model"
+    rates(sys.executable, PEER, "make", model)
+    new, rows = (32, 4) if a.quick else (128, 8)
+    ours = [LEP, "bench", "infer", "--model", model, "--json", "--threads", a.threads, "--rounds", 2]
+    short = [*ours, "--prompt", 32, "--new", new, "--rows", rows]
+    sides = {
+        "transformers": [sys.executable, PEER, "--threads", a.threads, "infer", model, "--new", new, "--rows", rows],
+        "lep": short, "lep builtin": [*short, "--blas", "builtin"], "lep int8": [*short, "--int8"],
+        "prompt": [*ours, "--prompt", 512, "--new", 2, "--rows", 1],
+        "prompt builtin": [*ours, "--prompt", 512, "--new", 2, "--rows", 1, "--blas", "builtin"],
+    }
+    got = fastest(a.rounds, sides)
+    peer = got["transformers"]
+    for key, what, pairs in (
+        ("generate_tokens_per_second", "generate", ("transformers", "lep", "lep builtin", "lep int8")),
+        ("prefill_tokens_per_second", "prefill", ("transformers", "prompt", "prompt builtin")),
+        ("score_tokens_per_second", "score", ("transformers", "lep", "lep builtin")),
+    ):
+        for side in pairs:
+            rate = got[side][key]
+            print(f"{what:9} {side.replace('prompt', 'lep'):13} {rate:8.1f} tokens/s   of transformers' {rate / peer[key]:.2f}", flush=True)
+    if a.llama_bench:
+        llama_cpp(a, tmp, model, new)
+
+
+def llama_cpp(a, tmp, model, new):
+    """llama-bench on the same model; its tokenizer is Mistral's, of the same size, because the format wants one."""
+    unpack(a.data / "reference" / "tokenizers" / "models" / "mistral-v0.1", model)
+    file = tmp / "model.gguf"
+    subprocess.run([LEP, "export", "gguf", "--model", model, "--out", file, "--type", "bf16"], check=True, stdout=subprocess.DEVNULL)
+    rate = {"generate": 0.0, "prefill": 0.0, "lep generate": 0.0, "lep prefill": 0.0}
+    for _ in range(a.rounds):
+        out = subprocess.run([*str(a.llama_bench).split(), "-m", str(file), "-p", "512", "-n", str(new), "-t", str(a.threads), "-r", "2", "-o", "json"],
+                             check=True, capture_output=True, encoding="utf-8").stdout
+        for r in json.loads(out):
+            key = "generate" if r["n_gen"] else "prefill"
+            rate[key] = max(rate[key], *r["samples_ts"])
+        o = rates(LEP, "bench", "infer", "--model", model, "--json", "--threads", a.threads, "--rounds", 2, "--prompt", 512, "--new", new, "--rows", 1)
+        rate["lep prefill"] = max(rate["lep prefill"], o["prefill_tokens_per_second"])
+        o = rates(LEP, "bench", "infer", "--model", model, "--json", "--threads", a.threads, "--rounds", 2, "--prompt", 1, "--new", new, "--rows", 1)
+        rate["lep generate"] = max(rate["lep generate"], o["decode_tokens_per_second"])
+    for what in ("generate", "prefill"):
+        print(f"{what:9} llama.cpp {rate[what]:8.1f} tokens/s  lep {rate['lep ' + what]:8.1f}   of llama.cpp's {rate['lep ' + what] / rate[what]:.2f}", flush=True)
+
+
+def cpu_flags():
+    try:
+        return pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+
+
 def zstd_lines(path):
     import zstandard
 
     return io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(open(path, "rb"), closefd=True), encoding="utf-8")
 
 
-BENCHES = {"encode": encode, "propagate": propagate, "vocab-train": vocab_train}
+BENCHES = {"encode": encode, "propagate": propagate, "vocab-train": vocab_train, "train": train, "train-head": train_head, "infer": infer}
 
 p = argparse.ArgumentParser(description=__doc__)
 p.add_argument("what", nargs="*", metavar="|".join(BENCHES))
 p.add_argument("--data", type=pathlib.Path, default=ROOT.parent / "shared")
 p.add_argument("--rounds", type=int, default=3)
+p.add_argument("--threads", type=int, default=os.cpu_count(), help="of train, train-head and infer")
+p.add_argument("--quick", action="store_true", help="one round, fewer steps and tokens")
+p.add_argument("--llama-bench", help="command of llama.cpp's llama-bench: infer then also runs it")
 p.add_argument("--growth", action="store_true", help="vocab-train: also 4, 16 and 64 times the corpus, a quarter and a sixteenth")
 a = p.parse_args()
 if unknown := set(a.what) - set(BENCHES):
     p.error(f"unknown: {unknown}")
+if a.quick:
+    a.rounds = 1
 prepare()
 print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
 with tempfile.TemporaryDirectory() as tmp:
