@@ -28,6 +28,10 @@ type CheckOptions struct {
 	Role    string   // what messages call Against; "" for target
 	Engine  Engine   // nil leaves out what needs a model
 	Texts   []string // held-out texts for bits per byte
+	// Base and Donor are the models whose bits per byte are shown beside the result's, "" for none.
+	Base, Donor string
+	// ScanLayers reads all weights for numbers that are not finite, not only the embeddings.
+	ScanLayers bool
 	// LayersMerged says that an adapter was merged into the layers, which then differ
 	// from those of Against.
 	LayersMerged bool
@@ -62,6 +66,9 @@ func CheckFolder(ctx context.Context, dir string, opts CheckOptions) ([]Check, e
 	c.stopTokens()
 	c.tied()
 	c.untouched()
+	if opts.ScanLayers {
+		c.finiteLayers()
+	}
 	if opts.Engine != nil {
 		c.engine()
 	}
@@ -225,14 +232,18 @@ func (c *checker) template() {
 	for _, messages := range conversations {
 		after, err := render(c.m, messages)
 		if err != nil {
-			c.add("chat template", false, "%v", err)
+			c.add("chat template", false, "does not render: %v%s", err, c.sinceWhen(messages))
 			return
 		}
 		if c.against == nil || c.opts.TemplateReplaced || c.against.tok.Config().ChatTemplate == "" {
 			continue
 		}
 		before, err := render(c.against, messages)
-		if err != nil || before != after {
+		if err != nil {
+			c.add("chat template", false, "renders %q, but the target's does not: %v", after, err)
+			return
+		}
+		if before != after {
 			c.add("chat template", false, "renders %q, the target %q", after, before)
 			return
 		}
@@ -250,6 +261,27 @@ func (c *checker) template() {
 		how = " as before"
 	}
 	c.add("chat template", true, "%d conversations render%s", len(conversations), how)
+}
+
+// sinceWhen says of a template that does not render whether that of the target does.
+func (c *checker) sinceWhen(messages []chat.Message) string {
+	if c.against == nil || c.opts.TemplateReplaced || c.against.tok.Config().ChatTemplate == "" {
+		return ""
+	}
+	if _, err := render(c.against, messages); err != nil {
+		return "; nor does that of the target, from which it comes"
+	}
+	return "; that of the target does"
+}
+
+// finiteLayers streams all tensors but the embeddings, whose rows are looked at one by one.
+func (c *checker) finiteLayers() {
+	names := c.m.LayerNames()
+	if err := c.m.CheckFinite(c.ctx, names...); err != nil {
+		c.add("finite layers", false, "%v", err)
+		return
+	}
+	c.add("finite layers", true, "%d tensors without NaN or infinity", len(names))
 }
 
 // renderTime is the date that templates see, the same before and after.

@@ -2,7 +2,9 @@ package propagate
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 )
 
 // Engine runs a model for the checks that need one. The command line plugs in the
@@ -56,15 +58,28 @@ func (c *checker) engine() {
 		}
 	}
 	if len(c.opts.Texts) > 0 {
-		bits, err := c.opts.Engine.BitsPerByte(c.ctx, c.m.Dir(), c.opts.Texts)
-		if err != nil {
-			c.add("bits per byte", false, "%v", err)
-		} else {
-			// A model that knows nothing needs 8 bits.
-			c.add("bits per byte", bits > 0 && bits < 8, "%.4f over %d texts", bits, len(c.opts.Texts))
-		}
+		c.bitsPerByte()
 	}
 	c.reload(prompt)
+}
+
+// bitsPerByte scores the texts with the result, and with the base and the donor for comparison.
+func (c *checker) bitsPerByte() {
+	ok := true
+	var seen []string
+	for _, m := range []struct{ role, dir string }{{"", c.m.Dir()}, {"base ", c.opts.Base}, {"donor ", c.opts.Donor}} {
+		if m.dir == "" {
+			continue
+		}
+		bits, err := c.opts.Engine.BitsPerByte(c.ctx, m.dir, c.opts.Texts)
+		if err != nil {
+			c.add("bits per byte", false, "%s%v", m.role, err)
+			return
+		}
+		ok = ok && bits > 0 && bits < 8 // a model that knows nothing needs 8
+		seen = append(seen, fmt.Sprintf("%s%.4f", m.role, bits))
+	}
+	c.add("bits per byte", ok, "%s over %d texts", strings.Join(seen, ", "), len(c.opts.Texts))
 }
 
 func (c *checker) reload(prompt []int32) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"lep/checkpoint"
+	"lep/internal/testmodel"
 	"lep/tensor"
 )
 
@@ -352,6 +353,16 @@ func TestChecksFail(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		"finite layers": func(t *testing.T, out string) {
+			m := testmodel.Read(t, filepath.Join(out, "model.safetensors"))
+			for name, v := range m {
+				if strings.HasSuffix(name, ".weight") && !strings.Contains(name, "embed_tokens") && !strings.Contains(name, "lm_head") {
+					tensor.Encode32(v.Data, []float32{float32(math.NaN())}, v.DType)
+					break
+				}
+			}
+			m.Write(t, filepath.Join(out, "model.safetensors"))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := newFamily(t, tensor.F32)
@@ -368,14 +379,50 @@ func TestChecksFail(t *testing.T) {
 				t.Fatalf("%+v", result.Targets[0].Checks)
 			}
 			spoil(t, out)
-			checks, err := CheckFolder(context.Background(), out, CheckOptions{Against: target})
+			checks, err := CheckFolder(context.Background(), out, CheckOptions{Against: target, ScanLayers: true})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range checks {
+				if c.Name == "layers" && name == "finite layers" {
+					continue // that differs too
+				}
 				if c.OK == (c.Name == name) {
 					t.Errorf("%s: ok %t, %s", c.Name, c.OK, c.Detail)
 				}
+			}
+		})
+	}
+}
+
+// TestBrokenTemplate: a template that does not render is said to be the target's where it is.
+func TestBrokenTemplate(t *testing.T) {
+	const broken, whole = `{{ messages[0]['content'] | nofilter }}`, `{{ messages[0]['content'] }}<end>`
+	for _, tt := range []struct{ name, result, target, want string }{
+		{"both", broken, broken, "nor does that of the target, from which it comes"},
+		{"the result's", broken, whole, "that of the target does"},
+		{"the target's", whole, broken, "but the target's does not"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			opts := newFamily(t, tensor.F32)
+			target := opts.Targets[0].Model
+			result, err := Run(context.Background(), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := result.Targets[0].Out
+			for dir, template := range map[string]string{out: tt.result, target: tt.target} {
+				if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte(template), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			checks, err := CheckFolder(context.Background(), out, CheckOptions{Against: target})
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(checks, func(c Check) bool { return c.Name == "chat template" })
+			if checks[i].OK || !strings.Contains(checks[i].Detail, tt.want) {
+				t.Errorf("%+v, want %q", checks[i], tt.want)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -79,10 +78,8 @@ paths of this machine into lep.json, recipe.yaml and the like.`,
 	return cmd
 }
 
-var hubRepo = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
-
 func (a *app) publish(ctx context.Context, dir string, p *publishFlags) (*publishResult, error) {
-	if p.repoID != "" && !hubRepo.MatchString(p.repoID) {
+	if p.repoID != "" && !modelcard.IsRepoID(p.repoID) {
 		return nil, usagef("--repo-id %q: want organisation/name", p.repoID)
 	}
 	r := &publishResult{Dir: dir, Changed: []string{}, Checks: []propagate.Check{}}
@@ -92,6 +89,15 @@ func (a *app) publish(ctx context.Context, dir string, p *publishFlags) (*publis
 	}
 	if changed {
 		r.Changed = append(r.Changed, modelcard.File)
+	}
+	if checkpoint.IsAdapter(dir) && len(p.baseModels) == 1 {
+		changed, err := modelcard.SetBase(dir, p.baseModels[0])
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			r.Changed = append(r.Changed, checkpoint.AdapterConfigFile)
+		}
 	}
 	if p.tidy {
 		tidied, err := modelcard.Tidy(dir)
@@ -104,7 +110,7 @@ func (a *app) publish(ctx context.Context, dir string, p *publishFlags) (*publis
 		return nil, err
 	}
 	if !p.skipCheck && !checkpoint.IsAdapter(dir) {
-		if r.Checks, err = a.checkFolder(ctx, dir, p.against, checkAuto); err != nil {
+		if r.Checks, err = a.checkFolder(ctx, dir, propagate.CheckOptions{Against: p.against}, checkAuto); err != nil {
 			return nil, err
 		}
 	}
