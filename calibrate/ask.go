@@ -78,33 +78,29 @@ func open(o *Options, p *prompts) (*native, error) {
 	if err != nil {
 		return nil, err
 	}
-	tok, err := tokenizerOf(dir, o.Model)
+	c, err := tokenizer.ReadConfig(dir)
 	if err != nil {
 		return nil, err
 	}
-	n := &native{opts: o, prompts: p, special: chat.Special(tok.Config()), asked: Asked{Model: checkpoint.PublicName(o.Model), Digest: digest}}
-	if n.template, err = chat.Parse(tok.Config().ChatTemplate); err != nil {
-		return nil, fmt.Errorf("%s: chat template: %w", o.Model, err)
+	if c.ChatTemplate == "" { // better known before the weights are read
+		return nil, hint.Errorf("calibration asks an instruct model; a base model has no manner to keep", "%s: has no chat template", o.Model)
 	}
-	if id, ok := tok.ID(tok.Config().EOS); ok {
-		n.stop = []int32{id}
+	n := &native{opts: o, prompts: p, special: chat.Special(c), asked: Asked{Model: checkpoint.PublicName(o.Model), Digest: digest}}
+	if n.template, err = chat.Parse(c.ChatTemplate); err != nil {
+		return nil, fmt.Errorf("%s: chat template: %w", o.Model, err)
 	}
 	if n.engine, err = infer.Open(dir, o.Engine); err != nil {
 		return nil, err
 	}
+	tok := n.engine.Tokenizer()
+	if tok == nil {
+		n.engine.Close()
+		return nil, fmt.Errorf("%s: has no tokenizer", o.Model)
+	}
+	if id, ok := tok.ID(c.EOS); ok {
+		n.stop = []int32{id}
+	}
 	return n, nil
-}
-
-// tokenizerOf finds out before the weights are loaded that a model is none to talk to.
-func tokenizerOf(dir, name string) (*tokenizer.Tokenizer, error) {
-	tok, err := tokenizer.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	if tok.Config().ChatTemplate == "" {
-		return nil, hint.Errorf("calibration asks an instruct model; a base model has no manner to keep", "%s: has no chat template", name)
-	}
-	return tok, nil
 }
 
 func (n *native) about() Asked  { return n.asked }

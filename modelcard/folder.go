@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"lep/checkpoint"
+	"lep/internal/atomic"
+	"lep/internal/orderedjson"
 )
 
 // Finding is what one check of a folder came to.
@@ -154,7 +156,36 @@ func (f *Folder) weights(dir string) {
 		return
 	}
 	defer a.Close()
-	f.found("weights", fmt.Sprintf("an adapter of %d modules", len(a.Modules)), "", nil)
+	var faults []string
+	if !IsRepoID(a.Config.BaseModel) {
+		faults = []string{fmt.Sprintf("adapter_config.json: base_model_name_or_path %q: others cannot find it, want a hub id", a.Config.BaseModel)}
+	}
+	f.found("weights", fmt.Sprintf("an adapter of %d modules for %s", len(a.Modules), a.Config.BaseModel), "lep publish --base-model writes it", faults)
+}
+
+// SetBase names the model that an adapter belongs to by its hub id. It reports whether that is news.
+func SetBase(dir, repoID string) (bool, error) {
+	path := filepath.Join(dir, checkpoint.AdapterConfigFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return false, err
+	}
+	o, err := orderedjson.Parse(data)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	const key = "base_model_name_or_path"
+	if o.Text(key) == repoID {
+		return false, nil
+	}
+	if err := o.Set(key, repoID); err != nil {
+		return false, err
+	}
+	text, err := o.Indent()
+	if err != nil {
+		return false, err
+	}
+	return true, atomic.WriteFile(path, text, true)
 }
 
 // jsons finds files that only tolerant readers understand.
@@ -198,6 +229,9 @@ var (
 	repoID       = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
 )
 
+// IsRepoID reports whether a name is one of the hub: organisation/name.
+func IsRepoID(name string) bool { return repoID.MatchString(name) }
+
 // Relations are the values of base_model_relation.
 var Relations = []string{"finetune", "adapter", "merge", "quantized"}
 
@@ -220,7 +254,7 @@ func (c *Card) Missing(dir string) []string {
 	miss(c.LicenseLink != "" && !linked(dir, c.LicenseLink), "license_link %q: neither an address nor a file of the folder", c.LicenseLink)
 	miss(len(c.BaseModel) == 0, "no base_model")
 	for _, m := range c.BaseModel {
-		miss(!repoID.MatchString(m), "base_model %q: want a hub id (organisation/name)", m)
+		miss(!IsRepoID(m), "base_model %q: want a hub id (organisation/name)", m)
 	}
 	miss(!slices.Contains(Relations, c.BaseModelRelation), "base_model_relation %q: want one of %s", c.BaseModelRelation, strings.Join(Relations, ", "))
 	miss(c.LibraryName == "", "no library_name")
