@@ -45,11 +45,14 @@ const (
 //go:embed probe.py
 var probe string
 
-// probeTime bounds how long an interpreter may take to import torch.
-const probeTime = 2 * time.Minute
+// probeTime bounds how long an interpreter may take to import torch: over a network's file system, minutes.
+const probeTime = 10 * time.Minute
 
 // Probe asks an interpreter what it offers; empty is python3 or python on the path.
-func Probe(ctx context.Context, python string) (*Environment, error) {
+func Probe(ctx context.Context, python string) (*Environment, error) { return ask(ctx, python, true) }
+
+// ask looks for GPUs only if they matter: torch must be imported for it, which takes seconds.
+func ask(ctx context.Context, python string, gpus bool) (*Environment, error) {
 	path, err := interpreter(python)
 	if err != nil {
 		return nil, err
@@ -57,7 +60,11 @@ func Probe(ctx context.Context, python string) (*Environment, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, "-c", probe)
+	args := []string{"-c", probe}
+	if gpus {
+		args = append(args, "gpus")
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {

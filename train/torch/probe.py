@@ -1,4 +1,4 @@
-"""Prints what this interpreter offers, as JSON; it must run on any Python 3."""
+"""Prints what this interpreter offers, as JSON, with the argument gpus those of torch; it must run on any Python 3."""
 
 import contextlib
 import json
@@ -11,14 +11,14 @@ try:
     for name in ("torch", "transformers", "peft", "safetensors", "numpy"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             out["packages"][name] = metadata.version(name)
-    import torch
+    if "gpus" in sys.argv and "torch" in out["packages"]:
+        import torch
 
-    out["cuda"] = torch.version.cuda or ""
-    gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    out["gpus"] = [{"name": g.name, "memory": g.total_memory} for g in gpus]
-    if gpus:
-        out["nccl"] = ".".join(str(n) for n in torch.cuda.nccl.version())
+        out["cuda"] = torch.version.cuda or ""
+        gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+        out["gpus"] = [{"name": g.name, "memory": g.total_memory} for g in gpus]
+        if gpus:
+            out["nccl"] = ".".join(str(n) for n in torch.cuda.nccl.version())
 except Exception as e:
-    if "torch" in out["packages"]:
-        out["error"] = f"{type(e).__name__}: {e}"
+    out["error"] = f"{type(e).__name__}: {e}"
 print(json.dumps(out))

@@ -42,7 +42,7 @@ func Run(ctx context.Context, opts train.Options) (*train.Result, error) {
 	if opts.Threads == 0 {
 		opts.Threads = runtime.GOMAXPROCS(0)
 	}
-	env, err := Probe(ctx, opts.Torch.Python)
+	env, err := ask(ctx, opts.Torch.Python, opts.Torch.Device != train.CPU)
 	if err != nil {
 		return nil, err
 	}
