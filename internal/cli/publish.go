@@ -110,7 +110,7 @@ func (a *app) publish(ctx context.Context, dir string, p *publishFlags) (*publis
 		return nil, err
 	}
 	if !p.skipCheck && !checkpoint.IsAdapter(dir) {
-		if r.Checks, err = a.checkFolder(ctx, dir, p.against, checkAuto); err != nil {
+		if r.Checks, err = a.checkFolder(ctx, dir, propagate.CheckOptions{Against: p.against}, checkAuto); err != nil {
 			return nil, err
 		}
 	}
