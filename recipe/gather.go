@@ -56,6 +56,9 @@ func (r *Run) report(ctx context.Context, s *Stage) (any, error) {
 	}
 	if r.recipe.Eval != nil {
 		g.out.Languages = sortedKeys(r.recipe.Eval.HeldOut)
+		if i := slices.Index(g.out.Languages, r.recipe.Models.Language); i > 0 { // the new language first
+			g.out.Languages = slices.Insert(slices.Delete(g.out.Languages, i, i+1), 0, r.recipe.Models.Language)
+		}
 		tasks, err := r.recipe.Eval.tasks()
 		if err != nil {
 			return nil, err

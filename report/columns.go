@@ -114,7 +114,12 @@ func (r *Run) mainColumns() []column {
 	for _, g := range r.groups() {
 		out = append(out, column{Name: g, Note: "mean of the group", format: "%.3f", of: func(m *Model) *Figure { return inMap(m.Groups, g) }})
 	}
-	out = append(out, column{Name: "total", Note: "mean of all tasks", format: "%.3f", of: func(m *Model) *Figure { return m.Total }})
+	total := column{Name: "total", Note: "mean of all tasks", format: "%.3f", of: func(m *Model) *Figure { return m.Total }}
+	if tasks := r.tasks(); !total.filled(r.Models) && len(tasks) > 1 {
+		total.Note = "mean of these tasks"
+		total.of = func(m *Model) *Figure { return taskMean(m, tasks) }
+	}
+	out = append(out, total)
 	return slices.DeleteFunc(out, func(c column) bool { return !c.filled(r.Models) })
 }
 
@@ -136,6 +141,28 @@ func taskColumn(t Task) column {
 		note = strings.TrimPrefix(fmt.Sprintf("%s, by chance %.2f", note, t.Chance), ", ")
 	}
 	return column{Name: t.Name, Of: t.Group, Note: note, format: "%.3f", of: func(m *Model) *Figure { return inMap(m.Tasks, t.Name) }}
+}
+
+// taskMean is the mean of the tasks where there is no total of a benchmark; nil if one is missing. Its
+// standard error takes the tasks as independent.
+func taskMean(m *Model, tasks []Task) *Figure {
+	sum, square, n := 0.0, 0.0, float64(len(tasks))
+	for _, t := range tasks {
+		f, ok := m.Tasks[t.Name]
+		if !ok || !finite(f.Value) {
+			return nil
+		}
+		sum += float64(f.Value)
+		if f.Spread == nil {
+			square = math.NaN()
+		} else {
+			square += float64(f.Stderr * f.Stderr)
+		}
+	}
+	if math.IsNaN(square) {
+		return Plain(sum / n)
+	}
+	return normal(sum/n, math.Sqrt(square)/n)
 }
 
 func inMap(m map[string]Figure, name string) *Figure {

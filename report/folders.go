@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -221,23 +222,31 @@ func (b *builder) addMetrics(path string) error {
 // maxPoints bounds the points of a curve; longer ones are thinned evenly.
 const maxPoints = 400
 
-// Curves makes the curves of a training: its loss, and the bits per byte of its held-out texts.
+// Curves makes the curves of a training: its loss, the bits per byte of its held-out texts, and the
+// scores of tasks.
 func Curves(name string, records []train.Record) []Curve {
-	loss, bits := Curve{Name: name, Measure: "loss"}, Curve{Name: name, Measure: "bits_per_byte"}
+	var out []Curve
+	add := func(measure string, tokens int64, value float64) {
+		i := slices.IndexFunc(out, func(c Curve) bool { return c.Measure == measure })
+		if i < 0 {
+			i = len(out)
+			out = append(out, Curve{Name: name, Measure: measure})
+		}
+		out[i].X, out[i].Y = append(out[i].X, Number(tokens)), append(out[i].Y, Number(value))
+	}
 	for _, r := range records {
 		if r.Loss != nil {
-			loss.X, loss.Y = append(loss.X, Number(r.Tokens)), append(loss.Y, Number(*r.Loss))
+			add("loss", r.Tokens, *r.Loss)
 		}
 		if r.BitsPerByte != nil {
-			bits.X, bits.Y = append(bits.X, Number(r.Tokens)), append(bits.Y, Number(*r.BitsPerByte))
+			add("bits_per_byte", r.Tokens, *r.BitsPerByte)
+		}
+		for _, task := range slices.Sorted(maps.Keys(r.Tasks)) {
+			add(task, r.Tokens, r.Tasks[task])
 		}
 	}
-	var out []Curve
-	for _, c := range []Curve{loss, bits} {
-		if len(c.X) > 0 {
-			c.X, c.Y = thin(c.X), thin(c.Y)
-			out = append(out, c)
-		}
+	for i := range out {
+		out[i].X, out[i].Y = thin(out[i].X), thin(out[i].Y)
 	}
 	return out
 }

@@ -111,6 +111,7 @@ func TestOpenTrainingAndPropagation(t *testing.T) {
 	donor, result := filepath.Join(dir, "donor"), filepath.Join(dir, "result")
 	write(t, filepath.Join(donor, "metrics.jsonl"), `{"event":"step","step":1,"tokens":100,"loss":5.5}
 {"event":"eval","step":1,"tokens":100,"eval_loss":5,"eval_bits_per_byte":1.9}
+{"event":"tasks","step":1,"tokens":100,"tasks":{"multiq":0.5}}
 {"event":"step","step":2,"tokens":200,"lo`) // torn by a kill
 	write(t, filepath.Join(donor, "lep.json"), `{"lep": "0.1", "command": "train", "options": {"learning_rate": 0.002, "layers": "", "data": ["ru.txt"]}, "result": {"seconds": 12.5}}`)
 	write(t, filepath.Join(result, "lep.json"), `{"lep": "0.1", "command": "propagate", "options": {"method": "ridge"}, "result": {"source": "s", "donor": "d", "seconds": null, "notes": ["n1"],
@@ -124,7 +125,7 @@ func TestOpenTrainingAndPropagation(t *testing.T) {
 	if len(r.Models) != 1 || r.Models[0].Name != "result" || r.Models[0].Method != "ridge" || r.Models[0].Total == nil {
 		t.Errorf("the propagated model and its evaluation are one row: %+v", r.Models)
 	}
-	if len(r.Curves) != 2 || r.Curves[0].Name != "donor" || len(r.Curves[0].Y) != 1 {
+	if len(r.Curves) != 3 || r.Curves[2].Measure != "multiq" || r.Curves[0].Name != "donor" || len(r.Curves[0].Y) != 1 {
 		t.Errorf("curves: %+v", r.Curves)
 	}
 	if len(r.Steps) != 2 || r.Steps[0].Seconds != 12.5 || len(r.Steps[0].Settings) != 2 || r.Steps[0].Settings[1] != (Setting{"data", `["ru.txt"]`}) {

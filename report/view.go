@@ -265,6 +265,10 @@ func (v *view) steps() {
 	}
 	for _, s := range v.run.Steps {
 		out := step{Step: s}
+		out.Settings = slices.Clone(s.Settings)
+		for i, x := range out.Settings { // JSON on several lines reads better on one
+			out.Settings[i].Value = strings.Join(strings.Fields(x.Value), " ")
+		}
 		if finite(s.Seconds) && s.Seconds > 0 {
 			out.Time = duration(float64(s.Seconds))
 		}
@@ -350,6 +354,16 @@ func (c comparison) Summary() string {
 		}
 	}
 	return fmt.Sprintf("%d better, %d worse, %d without a difference shown", better, worse, len(c.Rows)-better-worse)
+}
+
+// Diagnosed counts the matrices with a diagnosis.
+func (v *view) Diagnosed() (n int) {
+	for _, p := range v.Projections {
+		if p.Diagnosis != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // MethodName is the method as a text.

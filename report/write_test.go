@@ -199,6 +199,16 @@ func TestChanceIsSaid(t *testing.T) {
 	}
 }
 
+func TestMeanOfTasks(t *testing.T) {
+	m := func(name, role string, a, b float64) Model {
+		return Model{Name: name, Role: role, Tasks: map[string]Figure{"x": *estimated(a, 0.02, 50), "y": *estimated(b, 0.02, 50)}}
+	}
+	v := newView(&Run{Models: []Model{m("a", "target", 0.2, 0.4), m("b", "result", 0.6, 0.8)}})
+	if len(v.Story) != 1 || !strings.Contains(v.Story[0], "0.700 over the tasks against 0.300, better than a") {
+		t.Errorf("tasks without a total have a mean: %q", v.Story)
+	}
+}
+
 func TestSpectrumIsDrawn(t *testing.T) {
 	d := &propagate.Diagnosis{Ranks: []int{1, 2, 3, 4}, Before: []Number{3, 2, 1, 0}, After: []Number{2, 1, Number(math.NaN())}}
 	if chart := string(spectrum(d)); strings.Count(chart, "<polyline") != 2 || strings.Contains(chart, "NaN") {

@@ -96,7 +96,7 @@ func textWidth(text string) float64 {
 		if r >= 0x2E80 {
 			w += 12
 		} else {
-			w += 6.4
+			w += 6.9
 		}
 	}
 	return w
@@ -108,7 +108,7 @@ func fit(text string, room float64) string {
 		return text
 	}
 	runes := []rune(text)
-	for len(runes) > 1 && textWidth(string(runes))+6.4 > room {
+	for len(runes) > 1 && textWidth(string(runes))+6.9 > room {
 		runes = runes[:len(runes)-1]
 	}
 	return string(runes) + "…"
