@@ -47,6 +47,9 @@ var (
 // any amd64 processor, builtin only for those with AVX2 and FMA.
 func preferBuiltin() bool { return hasAVX2 }
 
+// hasAssembly reports whether the builtin kernels are assembly here.
+func hasAssembly() bool { return hasAVX2 }
+
 // availableKernels lists the kernels that this processor can run, the fastest first.
 func availableKernels() []kernelPair {
 	var out []kernelPair

@@ -14,6 +14,9 @@ func preferBuiltin() bool { return true }
 // bf16Kernel returns the kernel that rounds both operands to bf16: there is none here.
 func bf16Kernel() *kernel[float32] { return nil }
 
+// hasAssembly reports whether the builtin kernels are assembly here.
+func hasAssembly() bool { return false }
+
 var transposeBF16x4 func(dst *float32, stride int, src *uint16, ld, n int)
 
 // widenBF16 converts len(dst) bf16 values.

@@ -12,13 +12,24 @@ import (
 // Names are the words that Open takes.
 var Names = []string{"auto", "builtin", "openblas", "mkl", "accelerate", "gonum"}
 
-// libraries are those that Open looks for, the preferred first.
-var libraries = []string{"mkl", "openblas", "accelerate"}
+// preference is the order in which "auto" tries. The builtin kernels come before OpenBLAS where
+// they have assembly: they are as fast (measured, see docs/LOG.md), do not spin while they
+// wait, and give the same bits whatever the number of threads. Accelerate uses matrix units
+// that nothing else reaches, and MKL was not measured against.
+func preference() []string {
+	switch {
+	case hasAssembly():
+		return []string{"mkl", "builtin", "openblas", "accelerate", "gonum"}
+	case preferBuiltin():
+		return []string{"mkl", "openblas", "accelerate", "builtin", "gonum"}
+	}
+	return []string{"mkl", "openblas", "accelerate", "gonum", "builtin"}
+}
 
 // Open returns the named implementation, working on up to threads processors (at
-// least 1). "auto" takes the first that is found and multiplies correctly of MKL,
-// OpenBLAS and Accelerate, then the builtin kernels; gonum comes before builtin only
-// on amd64 processors without AVX2. A library is looked for in dirs
+// least 1). "auto" takes the first that is found and multiplies correctly: MKL, then the
+// builtin kernels on amd64 with AVX2, else OpenBLAS, Accelerate, builtin; gonum comes
+// before builtin only on amd64 processors without AVX2. A library is looked for in dirs
 // (folders of libraries, or roots of Python environments), then as the system's
 // loader does, then where distributions and wheels keep theirs. It is an error if
 // a library was named and none of that name works.
@@ -26,15 +37,11 @@ func Open(name string, threads int, dirs ...string) (BLAS, error) {
 	threads = max(threads, 1)
 	switch name {
 	case "auto", "":
-		for _, lib := range libraries {
-			if found, err := findLibrary(lib, threads, dirs); err == nil {
-				return found.blas, nil
+		for _, name := range preference() {
+			if b, err := Open(name, threads, dirs...); err == nil {
+				return b, nil
 			}
 		}
-		if !preferBuiltin() {
-			return gonumBLAS{}, nil
-		}
-		return openBuiltin(threads), nil
 	case "builtin":
 		return openBuiltin(threads), nil
 	case "gonum":
@@ -84,23 +91,26 @@ type Found struct {
 func Probe(threads int, dirs ...string) []Found {
 	threads = max(threads, 1)
 	var out []Found
-	for _, name := range libraries {
-		lib, err := findLibrary(name, threads, dirs)
-		f := Found{Name: name, Path: lib.path, Version: lib.version, Err: err}
-		if err == nil {
-			f.measure(lib.blas)
+	for _, name := range preference() {
+		f := Found{Name: name}
+		var b BLAS
+		switch name {
+		case "builtin":
+			s, d := builtinKernels()
+			f.Version, b = s.name, newBuiltin(threads, s, d)
+		case "gonum":
+			b = gonumBLAS{}
+		default:
+			var lib libraryFound
+			lib, f.Err = findLibrary(name, threads, dirs)
+			f.Path, f.Version, b = lib.path, lib.version, lib.blas
+		}
+		if f.Err == nil {
+			f.measure(b)
 		}
 		out = append(out, f)
 	}
-	s, d := builtinKernels()
-	b := Found{Name: "builtin", Version: s.name}
-	b.measure(newBuiltin(threads, s, d))
-	g := Found{Name: "gonum"}
-	g.measure(gonumBLAS{})
-	if !preferBuiltin() {
-		return append(out, g, b)
-	}
-	return append(out, b, g)
+	return out
 }
 
 func (f *Found) measure(b BLAS) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,8 @@ type blasInfo struct {
 	Chosen      bool    `json:"chosen"`
 	Found       bool    `json:"found"`
 	Detail      string  `json:"detail,omitempty"`
+	Path        string  `json:"path,omitempty"`
+	Version     string  `json:"version,omitempty"` // of a library; the processor's instructions for builtin
 	SGEMMGFLOPS float64 `json:"sgemm_gflops,omitempty"`
 	DGEMMGFLOPS float64 `json:"dgemm_gflops,omitempty"`
 }
@@ -40,16 +43,11 @@ func (a *app) doctorCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, name := range linalg.Names {
-				if name == "auto" {
-					continue
-				}
-				info := blasInfo{Name: name, Chosen: name == chosen.Name()}
-				if b, err := linalg.Open(name, a.threads); err != nil {
-					info.Detail = err.Error()
-				} else {
-					info.Found = true
-					info.SGEMMGFLOPS, info.DGEMMGFLOPS = gflops(b)
+			for _, f := range linalg.Probe(a.threads) {
+				info := blasInfo{Name: f.Name, Found: f.Err == nil, Chosen: f.Name == chosen.Name(), SGEMMGFLOPS: f.SGEMM, DGEMMGFLOPS: f.DGEMM,
+					Path: f.Path, Version: f.Version}
+				if f.Err != nil {
+					info.Detail = f.Err.Error()
 				}
 				r.BLAS = append(r.BLAS, info)
 			}
@@ -65,9 +63,9 @@ func (a *app) doctorCmd() *cobra.Command {
 					rows = append(rows, []string{b.Name, "-", "-", b.Detail})
 					continue
 				}
-				mark := ""
+				mark := strings.TrimSpace(b.Version + " " + b.Path)
 				if b.Chosen {
-					mark = "<- --blas " + a.blas
+					mark = strings.TrimSpace("<- --blas " + a.blas + "  " + mark)
 				}
 				rows = append(rows, []string{b.Name, fmt.Sprintf("%.0f", b.SGEMMGFLOPS), fmt.Sprintf("%.0f", b.DGEMMGFLOPS), mark})
 			}
