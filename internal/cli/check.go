@@ -16,8 +16,8 @@ func (a *app) checkCmd() *cobra.Command {
 		Use:   "check DIR",
 		Short: "Run the acceptance checks on a model folder",
 		Long: `Run the acceptance checks on a model folder: finite rows and sane norms, rows and config in agreement, round trips in many
-scripts, special tokens, chat template and stop tokens, the tied flag; no NaN in any layer, and with the model run: a greedy answer that stops, bits per byte,
-equal logits after reloading. --against names the instruct model that it was made from; --base and --donor are scored beside it.
+scripts, special tokens, chat template and stop tokens, the tied flag, no NaN in any layer; and with the model run: a greedy answer that
+stops, bits per byte, equal logits after reloading. --against names the instruct model that it was made from; --base and --donor are scored beside it.
 Exit status 3 if a check has not passed.`,
 		Example: "  lep check ./llama3-ru-instruct --against meta-llama/Meta-Llama-3-8B-Instruct --base meta-llama/Meta-Llama-3-8B --donor ./donor",
 		Args:    cobra.ExactArgs(1),
