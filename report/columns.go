@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"lep/eval"
 	"lep/vocab/stats"
 )
 
@@ -140,7 +141,11 @@ func taskColumn(t Task) column {
 	if t.Chance > 0 {
 		note = strings.TrimPrefix(fmt.Sprintf("%s, by chance %.2f", note, t.Chance), ", ")
 	}
-	return column{Name: t.Name, Of: t.Group, Note: note, format: "%.3f", of: func(m *Model) *Figure { return inMap(m.Tasks, t.Name) }}
+	group := t.Group
+	if group == eval.Extra {
+		group = "" // a task of the user's own, or one beside a benchmark
+	}
+	return column{Name: t.Name, Of: group, Note: note, format: "%.3f", of: func(m *Model) *Figure { return inMap(m.Tasks, t.Name) }}
 }
 
 // taskMean is the mean of the tasks where there is no total of a benchmark; nil if one is missing. Its
