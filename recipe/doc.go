@@ -4,7 +4,7 @@
 // from, so that a run goes on where it was stopped or killed, and a second run of a finished recipe does
 // nothing.
 //
-//	r, err := recipe.Load("llama3-ru.yaml", nil)
+//	r, err := recipe.Load("llama3-ru.yaml", recipe.LoadOptions{})
 //	run, err := recipe.Open(r, recipe.DefaultOptions())
 //	defer run.Close()
 //	result, err := run.Run(ctx)
