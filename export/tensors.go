@@ -181,10 +181,13 @@ func (s *stream) sourceRow(i int) int {
 func (s *stream) part(from, to int) ([]byte, error) {
 	size := s.rowSize()
 	row := make([]float32, s.cols)
-	var out []byte
+	width, _ := s.typ.RowSize(s.cols)
+	out := make([]byte, 0, (to-from)*width)
+	copies := s.add == 0 && s.typ.String() == s.v.DType.String() // both name plain types alike
 	for i := from; i < to; i++ {
 		at := s.sourceRow(i)
-		tensor.Decode32(row, s.v.Data[at*size:(at+1)*size], s.v.DType)
+		raw := s.v.Data[at*size : (at+1)*size]
+		tensor.Decode32(row, raw, s.v.DType)
 		for j, x := range row {
 			if x-x != 0 {
 				return nil, &checkpoint.TensorError{File: s.files.Dir(), Tensor: s.v.Name, What: fmt.Sprintf("row %d, column %d is %v, want finite numbers", at, j, x)}
@@ -195,6 +198,10 @@ func (s *stream) part(from, to int) ([]byte, error) {
 			if s.add != 0 { // -0 stays -0
 				row[j] = x + s.add
 			}
+		}
+		if copies {
+			out = append(out, raw...)
+			continue
 		}
 		out = gguf.AppendRow(out, row, s.typ)
 	}
