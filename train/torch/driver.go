@@ -139,7 +139,7 @@ func newJob(t *train.Job, device train.Device, ranks int) (*job, error) {
 		LoggingSteps: o.LoggingSteps, SaveSteps: o.SaveSteps, SaveMinutes: o.SaveMinutes, SaveTotalLimit: o.SaveTotalLimit,
 		FLOPsPerToken: t.FLOPsPerToken(), GradientCheckpointing: o.GradientCheckpointing, Attention: o.Torch.Attention, Compile: o.Torch.Compile,
 		Precision: "float32", Threads: max(1, o.Threads/ranks)}
-	if device == train.CUDA {
+	if device == train.CUDA || o.Precision == train.BF16 {
 		j.Precision = "bf16"
 	}
 	for _, p := range t.Trained() {
