@@ -148,7 +148,6 @@ func (g *Generation) Set(key, value string) error {
 
 // greedy reports that answers are the likeliest ones.
 func (g Generation) greedy() bool {
-	g.MaxNewTokens, g.Stop = 0, nil
 	return g.Temperature == 0 && (g.RepetitionPenalty == 0 || g.RepetitionPenalty == 1)
 }
 

@@ -58,6 +58,9 @@ func (a architecture) checkAttention(cfg *model.Config) error {
 		if !cfg.TieWordEmbeddings {
 			return fmt.Errorf("config.json: tie_word_embeddings is false, but llama.cpp's %s has no head of its own", a.name)
 		}
+		if f := cfg.RopeLocalBaseFreq; a.name == "gemma3" && f != 10000 {
+			return fmt.Errorf("config.json: rope_local_base_freq is %g, llama.cpp's gemma3 has 10000 built in", f)
+		}
 		return a.checkWindows(cfg)
 	}
 	if q := cfg.NumAttentionHeads * cfg.HeadDim; a.name == "qwen2" && q != cfg.HiddenSize {

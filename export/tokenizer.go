@@ -64,7 +64,7 @@ func (e *exporter) vocabulary() error {
 	}
 	if v.nfc {
 		e.set("tokenizer.ggml.normalizer.nfc", true)
-		e.notef("the normalizer NFC needs a llama.cpp of 2026-10 or later; older ones leave decomposed characters as they are")
+		e.notef("the normalizer NFC needs a llama.cpp that reads tokenizer.ggml.normalizer.nfc; others leave decomposed characters as they are")
 	}
 	if v.prefix != nil {
 		e.set("tokenizer.ggml.add_space_prefix", *v.prefix)

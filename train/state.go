@@ -20,7 +20,6 @@ import (
 	"lep/internal/atomic"
 	"lep/internal/hint"
 	"lep/internal/orderedjson"
-	"lep/model"
 	"lep/tensor"
 )
 
@@ -315,13 +314,4 @@ func compact(raw json.RawMessage) string {
 		return string(raw)
 	}
 	return b.String()
-}
-
-// paramNames returns the names of trained parameters.
-func paramNames(list []model.Param) []string {
-	out := make([]string, len(list))
-	for i, p := range list {
-		out[i] = p.Name
-	}
-	return out
 }

@@ -155,9 +155,7 @@ func (a Axes) marks(own []float64, r [2]float64, log bool) []float64 {
 		}
 	}
 	if len(out) < 2 { // less than a decade
-		for _, v := range ticks(math.Exp(r[0]), math.Exp(r[1]), 5) {
-			out = append(out, v)
-		}
+		out = append(out, ticks(math.Exp(r[0]), math.Exp(r[1]), 5)...)
 	}
 	return out
 }

@@ -94,7 +94,7 @@ func TestSeedDecides(t *testing.T) {
 		}
 		return string(out)
 	}
-	if make(3) != make(3) {
+	if first, again := make(3), make(3); first != again {
 		t.Error("the same seed gave different practice")
 	}
 	if make(3) == make(4) {
