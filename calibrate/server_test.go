@@ -91,9 +91,9 @@ func TestServer(t *testing.T) {
 }
 
 func TestServerThatGoesAway(t *testing.T) {
-	gone := true
+	var back atomic.Bool
 	url, count := server(t, func(n int64, w http.ResponseWriter, _ []chat.Message) bool {
-		if gone && n > 8 {
+		if !back.Load() && n > 8 {
 			panic(http.ErrAbortHandler) // the connection breaks
 		}
 		return false
@@ -103,7 +103,7 @@ func TestServerThatGoesAway(t *testing.T) {
 	if err == nil || !strings.Contains(hint.Of(err), "of 20 conversations are kept: the same command goes on") || !strings.Contains(err.Error(), "q.txt:") {
 		t.Fatalf("%v (hint %q)", err, hint.Of(err))
 	}
-	gone = false
+	back.Store(true)
 	before := count.Load()
 	r, err := Run(context.Background(), o)
 	if err != nil || r.Kept != 20 || r.Resumed < 6 {
