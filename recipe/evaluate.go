@@ -47,7 +47,10 @@ type Reply struct {
 var modelKinds = []string{"source", "target", "donor", "result", "tuned", "instructed"}
 
 // wants reports whether a model is to be measured.
-func (e *Eval) wants(m *Model) bool {
+func (e *Eval) wants(m *Model) bool { return among(e.Models, m) }
+
+// among tells whether a model is of one of the kinds; none stands for all.
+func among(kinds []string, m *Model) bool {
 	kind := m.Role
 	switch {
 	case m.Step != "":
@@ -55,14 +58,19 @@ func (e *Eval) wants(m *Model) bool {
 	case kind == "control":
 		kind = "result"
 	}
-	return len(e.Models) == 0 || slices.Contains(e.Models, kind)
+	return len(kinds) == 0 || slices.Contains(kinds, kind)
 }
 
 // check refuses what no model could be measured by.
 func (e *Eval) check() error {
-	for _, m := range e.Models {
-		if !slices.Contains(modelKinds, m) {
-			return fmt.Errorf("models: %q, want some of %s", m, strings.Join(modelKinds, ", "))
+	for _, key := range []struct {
+		name  string
+		kinds []string
+	}{{"models", e.Models}, {"task_models", e.TaskModels}} {
+		for _, m := range key.kinds {
+			if !slices.Contains(modelKinds, m) {
+				return fmt.Errorf("%s: %q, want some of %s", key.name, m, strings.Join(modelKinds, ", "))
+			}
 		}
 	}
 	if e.MaxTexts < 0 || e.MaxPrompts < 0 || e.MaxAnswer < 1 {
@@ -287,7 +295,7 @@ func (m *measuring) speed(ctx context.Context, docs []string) (*report.Figure, e
 // runTasks does the tasks; answers that an earlier attempt has are kept.
 func (m *measuring) runTasks(ctx context.Context) error {
 	tasks, err := m.opts.tasks()
-	if err != nil || len(tasks) == 0 {
+	if err != nil || len(tasks) == 0 || !among(m.opts.TaskModels, m.stage.model) {
 		return err
 	}
 	native, err := eval.NewNative(m.engine, eval.NativeOptions{Name: m.stage.model.Name, Digest: m.Fingerprint, System: m.opts.System})

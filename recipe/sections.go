@@ -65,8 +65,9 @@ type Eval struct {
 	HeldOut  map[string][]string `yaml:"held_out"`
 	MaxTexts int                 `yaml:"max_texts"` // of each set, 0 for all
 
-	Tasks        []string `yaml:"tasks"` // darumeru, a group, names, or YAML files
-	Data         []string `yaml:"data"`  // folders of the tasks' data
+	Tasks        []string `yaml:"tasks"`       // darumeru, a group, names, or YAML files
+	TaskModels   []string `yaml:"task_models"` // those of models that get them; empty: all
+	Data         []string `yaml:"data"`        // folders of the tasks' data
 	Wording      string   `yaml:"wording"`
 	System       string   `yaml:"system_instruction"`
 	eval.Options `yaml:",inline"`
