@@ -54,6 +54,21 @@ def encode(lep):
     return run
 
 
+class Demo:
+    """The folders of a demo: the bundled models, and the models that its stages made."""
+
+    def __init__(self, folder):
+        self.base = folder / "bundle" / "base"
+        self.instruct = folder / "bundle" / "instruct"
+        self.stages = folder / "pocket" / "stages"
+
+    def donor(self, vocabulary):
+        return self.stages / f"train-{vocabulary}-all_rows" / "model"
+
+    def result(self, vocabulary, method="conversion"):
+        return self.stages / f"propagate-{vocabulary}-all_rows-{method}" / "model"
+
+
 @pytest.fixture(scope="session")
 def demo():
-    return pathlib.Path(os.environ["DEMO"])
+    return Demo(pathlib.Path(os.environ["DEMO"]))

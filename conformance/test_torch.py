@@ -41,7 +41,7 @@ def command(demo, texts):
         fixed = ["--batch-size", 4, "--sequence-len", 32, "--lr", "1e-3", "--max-steps", STEPS, "--save-total-limit", 9]
         # Adam makes a whole step of a gradient that is nothing but rounding, unless epsilon is above it.
         fixed += ["--adam-epsilon", "1e-5"]
-        model = demo / "models" / "base"
+        model = demo.base
         return [str(x) for x in ["train", "--model", model, *data, *fixed, "--train", kind, *SETS[kind], *flags]]
 
     return build
