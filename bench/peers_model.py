@@ -2,7 +2,8 @@
 
 peers_model.py make DIR                  a Llama of 125 million parameters with random bfloat16 weights
 peers_model.py train [--embeddings-only] [--bf16] [shape]     tokens a second of the fastest step, AdamW and clipping as lep bench train
-peers_model.py infer DIR                 tokens a second of a prompt, of generation with it (greedy, batch 1), of scoring rows; bfloat16
+peers_model.py infer DIR [--float32]     tokens a second of a prompt, of generation with it (greedy, batch 1), of scoring rows; bfloat16 arithmetic
+                                         unless float32, which is lep's
 """
 
 import argparse
@@ -46,7 +47,7 @@ def train(a):
 
 
 def infer(a):
-    model = transformers.AutoModelForCausalLM.from_pretrained(a.dir, dtype=torch.bfloat16).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(a.dir, dtype=torch.float32 if a.float32 else torch.bfloat16).eval()
     vocab = model.config.vocab_size
     short, prompt, rows = (torch.randint(5, vocab, s) for s in ((1, a.prompt), (1, a.prefill), (a.rows, a.seq)))
 
@@ -90,6 +91,7 @@ q.add_argument("--bf16", action="store_true")
 q = sub.add_parser("infer")
 q.set_defaults(run=infer)
 q.add_argument("dir")
+q.add_argument("--float32", action="store_true")
 for key, value in {"prompt": 32, "new": 128, "prefill": 512, "rows": 8, "seq": 512, "rounds": 2}.items():
     q.add_argument("--" + key, type=int, default=value)
 a = p.parse_args()
