@@ -97,7 +97,7 @@ func TestCheckFolder(t *testing.T) {
 
 func TestTidy(t *testing.T) {
 	dir := good(t)
-	write(t, dir, "lep.json", `{"source": "/data/models/base", "donor": "/root/.cache/hub/models--org--donor/snapshots/0123", "lines": "a/b /n"}`)
+	write(t, dir, "lep.json", `{"source": "/data/models/base", "donor": "/home/ada/.cache/hub/models--org--donor/snapshots/0123", "lines": "a/b /n"}`)
 	write(t, dir, "recipe.yaml", "model: /scratch/me/base  # of /tmp\nout: ./relative/x\n")
 	changed, err := Tidy(dir)
 	if err != nil || strings.Join(changed, " ") != "lep.json recipe.yaml" {
