@@ -10,7 +10,7 @@ from huggingface_hub.repocard import metadata_load
 @pytest.fixture
 def model(demo, lep, tmp_path):
     """A result of the demo, tuned for a step by a LoRA and merged: three kinds of folders with cards."""
-    instruct = next(p.parent for p in sorted(demo.rglob("config.json")) if p.parent.name == "instruct")
+    instruct = demo.instruct
     data = tmp_path / "chats.jsonl"
     row = {"messages": [{"role": "user", "content": "Repeat.\n\nYes."}, {"role": "assistant", "content": "Yes."}]}
     data.write_text((json.dumps(row) + "\n") * 4)
@@ -42,7 +42,7 @@ def test_cards_are_read_as_they_are_meant(model, lep):
 
 
 def test_every_card_of_the_demo_is_valid(demo, model):
-    cards = [*demo.rglob("README.md"), *model.rglob("README.md")]
+    cards = [*demo.stages.rglob("README.md"), *model.rglob("README.md")]
     assert cards
     for path in cards:
         card = ModelCard.load(path)
