@@ -12,6 +12,7 @@ type segment struct {
 	p, g, m, v []float32
 	embedding  bool // has embedding_lr
 	decay      bool
+	rows       int // of a matrix that Muon updates whole; 0 elsewhere
 	// Of a parameter with Touched marks: those of its rows, and which rows were ever touched.
 	// The moments of the others are zero, so that only decay moves them.
 	cols          int
@@ -24,7 +25,7 @@ type optimizer struct {
 	opts        *Options
 	segments    []segment
 	chunks      []chunk
-	m, v        []float32 // arenas of the moments, in the order of the segments
+	muon        *muon     // nil: another optimizer
 	partial     []float64 // sums of squares by chunk
 	crew        *crew
 	partly      bool // some gradients are of rows that stay
@@ -51,10 +52,14 @@ type update struct {
 // nil is all.
 func newOptimizer(params []model.Param, rows []rowRange, opts *Options, crew *crew) *optimizer {
 	o := &optimizer{opts: opts, crew: crew, partly: rows != nil}
-	total := 0
+	largest, side := 0, 0 // of Muon's matrices
 	for i, p := range params {
 		s := segment{param: i, decay: len(p.Shape) == 2, embedding: p.Name == model.EmbedTokens || p.Name == model.LMHead}
 		cols := p.Shape[len(p.Shape)-1]
+		if opts.Optimizer == Muon && len(p.Shape) == 2 && !s.embedding {
+			s.rows, s.cols = p.Shape[0], cols
+			largest, side = max(largest, len(p.Data)), max(side, min(s.rows, cols))
+		}
 		ranges := rows
 		if !s.embedding || rows == nil {
 			ranges = []rowRange{{0, len(p.Data) / cols}}
@@ -64,47 +69,40 @@ func newOptimizer(params []model.Param, rows []rowRange, opts *Options, crew *cr
 			size := chunkSize
 			if p.Touched != nil {
 				s.cols, s.touched, s.live = cols, p.Touched[r.from:r.to], make([]bool, r.to-r.from)
-				if opts.Optimizer == AdamW && opts.AdamEpsilon == 0 { // then it divides 0 by 0 where nothing was seen, as torch does
+				if opts.Optimizer != SGD && opts.AdamEpsilon == 0 { // then it divides 0 by 0 where nothing was seen, as torch does
 					for i := range s.live {
 						s.live[i] = true
 					}
 				}
 				size = max(1, chunkSize/cols) * cols
 			}
+			if s.rows > 0 {
+				size = len(s.p)
+			}
+			if opts.Optimizer != SGD || opts.Momentum > 0 {
+				s.m = make([]float32, len(s.p))
+			}
+			if opts.Optimizer != SGD && s.rows == 0 {
+				s.v = make([]float32, len(s.p))
+			}
 			for from := 0; from < len(s.p); from += size {
 				o.chunks = append(o.chunks, chunk{len(o.segments), from, min(from+size, len(s.p))})
 			}
 			o.segments = append(o.segments, s)
-			total += len(s.p)
 		}
 	}
-	if opts.Optimizer == AdamW || opts.Momentum > 0 {
-		o.m = make([]float32, total)
-	}
-	if opts.Optimizer == AdamW {
-		o.v = make([]float32, total)
-	}
-	at := 0
-	for i := range o.segments {
-		s := &o.segments[i]
-		n := len(s.p)
-		if o.m != nil {
-			s.m = o.m[at : at+n]
-		}
-		if o.v != nil {
-			s.v = o.v[at : at+n]
-		}
-		at += n
+	if largest > 0 {
+		o.muon = newMuon(opts, crew.n, largest, side)
 	}
 	o.partial = make([]float64, len(o.chunks))
 	o.norm, o.apply = o.normChunk, o.applyChunk
 	return o
 }
 
-// stateFloats is how many float32 of moments an optimizer keeps for each trained element.
+// stateFloats is how many float32 of moments an optimizer keeps for each trained element, at most.
 func (o *Options) stateFloats() int64 {
 	switch {
-	case o.Optimizer == AdamW:
+	case o.Optimizer != SGD:
 		return 2
 	case o.Momentum > 0:
 		return 1
@@ -188,6 +186,11 @@ func (o *optimizer) applyChunk(i int) {
 		decay = o.opts.WeightDecay
 	}
 	shrink := float32(1 - lr*decay)
+	if s.rows > 0 {
+		o.muon.apply(s.rows, s.cols, s.p, s.g, s.m, shrink, o.now.coef, float32(lr))
+		clear(s.g)
+		return
+	}
 	if s.touched == nil {
 		o.move(s, c.from, c.to, lr, shrink)
 		clear(s.g[c.from:c.to])
@@ -211,7 +214,7 @@ func (o *optimizer) applyChunk(i int) {
 func (o *optimizer) move(s *segment, from, to int, lr float64, shrink float32) {
 	p, g := s.p[from:to], s.g[from:to]
 	switch {
-	case o.opts.Optimizer == AdamW:
+	case s.v != nil:
 		k := adamWStep{shrink: shrink, coef: o.now.coef, beta1: float32(o.opts.AdamBeta1), rest1: float32(1 - o.opts.AdamBeta1),
 			beta2: float32(o.opts.AdamBeta2), rest2: float32(1 - o.opts.AdamBeta2),
 			size: float32(lr / o.now.correct), root: float32(1 / o.now.root), eps: float32(o.opts.AdamEpsilon)}

@@ -68,7 +68,8 @@ type Options struct {
 	AdamBeta1       float64       `yaml:"adam_beta1" json:"adam_beta1"`
 	AdamBeta2       float64       `yaml:"adam_beta2" json:"adam_beta2"`
 	AdamEpsilon     float64       `yaml:"adam_epsilon" json:"adam_epsilon"`
-	Momentum        float64       `yaml:"momentum" json:"momentum"`           // sgd
+	Momentum        float64       `yaml:"momentum" json:"momentum"` // sgd
+	MuonMomentum    float64       `yaml:"muon_momentum" json:"muon_momentum"`
 	MaxGradNorm     float64       `yaml:"max_grad_norm" json:"max_grad_norm"` // 0: no clipping
 	Seed            uint64        `yaml:"seed" json:"seed"`
 
@@ -140,6 +141,8 @@ type OptimizerName string
 const (
 	AdamW OptimizerName = "adamw" // Loshchilov & Hutter 2019: decay apart from the gradient
 	SGD   OptimizerName = "sgd"
+	// Muon is for the matrices of the layers; all else gets AdamW, with the same learning rate.
+	Muon OptimizerName = "muon"
 )
 
 // choice finds s among the values of a setting.
@@ -163,7 +166,7 @@ func DefaultOptions() Options {
 		AddBOS: true, AddEOS: true, ShuffleTokens: 1 << 23, Text: corpus.DefaultOptions(),
 		PerDeviceBatchSize: 8, GradientAccumulationSteps: 1, NumEpochs: 1,
 		Optimizer: AdamW, LearningRate: 1e-4, LRSchedulerType: Cosine, WarmupRatio: 0.03, DecayRatio: 0.2, WeightDecay: 0.1,
-		AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8, MaxGradNorm: 1, Seed: 1,
+		AdamBeta1: 0.9, AdamBeta2: 0.95, AdamEpsilon: 1e-8, MuonMomentum: 0.95, MaxGradNorm: 1, Seed: 1,
 		MaxEvalTokens: 1 << 18, LoadBestModelAtEnd: true,
 		Backend: Native, Torch: Torch{NNodes: 1, Device: AnyDevice, Attention: "sdpa"},
 		LoggingSteps: 1, SaveMinutes: 30, SaveTotalLimit: 2, ResumeFromCheckpoint: "auto", BLAS: "auto", Precision: Float32,
@@ -195,7 +198,7 @@ func (o *Options) Validate() error {
 func (o *Options) checkNames() error {
 	_, task := ParseTask(string(o.Task))
 	_, set := ParseSet(string(o.Train))
-	_, opt := choice(string(o.Optimizer), AdamW, SGD)
+	_, opt := choice(string(o.Optimizer), AdamW, SGD, Muon)
 	_, sched := ParseScheduler(string(o.LRSchedulerType))
 	_, start := corpus.ParseBoundary(string(o.BlockStart))
 	_, backend := ParseBackend(string(o.Backend))
@@ -253,7 +256,7 @@ func (o *Options) checkRates() error {
 		{"learning_rate", o.LearningRate, 0, 1e3}, {"embedding_lr", o.EmbeddingLR, 0, 1e3}, {"warmup_ratio", o.WarmupRatio, 0, 1},
 		{"decay_ratio", o.DecayRatio, 0, 1}, {"min_lr_ratio", o.MinLRRatio, 0, 1}, {"weight_decay", o.WeightDecay, 0, 1e3},
 		{"adam_beta1", o.AdamBeta1, 0, 1 - 1e-9}, {"adam_beta2", o.AdamBeta2, 0, 1 - 1e-9}, {"adam_epsilon", o.AdamEpsilon, 0, 1},
-		{"momentum", o.Momentum, 0, 1 - 1e-9}, {"max_grad_norm", o.MaxGradNorm, 0, math.MaxFloat32}, {"save_minutes", o.SaveMinutes, 0, 1e6},
+		{"momentum", o.Momentum, 0, 1 - 1e-9}, {"muon_momentum", o.MuonMomentum, 0, 1 - 1e-9}, {"max_grad_norm", o.MaxGradNorm, 0, math.MaxFloat32}, {"save_minutes", o.SaveMinutes, 0, 1e6},
 	} {
 		if !within(c.got, c.low, c.high) {
 			return fmt.Errorf("%s is %v, want %v to %v", c.key, c.got, c.low, c.high)
@@ -275,6 +278,9 @@ func (o *Options) checkSets() error {
 	}
 	if o.Train != LoRA && o.Adapter != "" {
 		return hint.Errorf("give train: lora, or merge the adapter first: lep merge", "adapter: train is %q", o.Train)
+	}
+	if o.Backend == PyTorch && o.Optimizer == Muon {
+		return fmt.Errorf("optimizer is %s: backend %s has it, %s does not", Muon, Native, PyTorch)
 	}
 	if o.Backend == PyTorch {
 		if err := o.Torch.validate(); err != nil {

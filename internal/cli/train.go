@@ -112,7 +112,7 @@ func bindTraining(f *pflag.FlagSet, o *train.Options) {
 	f.IntVar(&o.GradientAccumulationSteps, "gradient-accumulation-steps", o.GradientAccumulationSteps, "passes of a step")
 	f.IntVar(&o.MaxSteps, "max-steps", o.MaxSteps, "steps (0: --num-epochs decides)")
 	f.Float64Var(&o.NumEpochs, "num-epochs", o.NumEpochs, "passes over the data")
-	f.StringVar((*string)(&o.Optimizer), "optimizer", string(o.Optimizer), "adamw or sgd")
+	f.StringVar((*string)(&o.Optimizer), "optimizer", string(o.Optimizer), "adamw, sgd or muon")
 	f.Float64Var(&o.LearningRate, "learning-rate", o.LearningRate, "peak learning rate")
 	f.Float64Var(&o.EmbeddingLR, "embedding-lr", 0, "that of embed_tokens and lm_head (0: the same)")
 	f.StringVar((*string)(&o.LRSchedulerType), "lr-scheduler-type", string(o.LRSchedulerType), "cosine, linear, constant or wsd")
