@@ -24,10 +24,15 @@ const (
 	passagesTold   = 2500  // Russian passages as an assistant's words, so that tuning does not unlearn prose
 	passageLength  = 450   // characters
 	russianPrompts = 5. / 6
+
+	// What the family itself is trained from, by recipes/pocket-train.yaml. Copying has the same languages as the texts.
+	schoolCopying = 24000
+	schoolSamples = 40000 // of each of two kinds of mixes
+	schoolRussian = 0.15
 )
 
 // layout is part of the bundle's digest: raise it when Materialize writes other files from the same data.
-const layout = "1"
+const layout = "2"
 
 // Digest identifies what Materialize writes, in hexadecimal digits.
 func Digest() string {
@@ -48,8 +53,8 @@ func Digest() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Materialize writes all that the recipes pocket, pocket-quick and pocket-seeds start from into dir, which must exist: the
-// family (see Unpack) and
+// Materialize writes all that the recipes pocket, pocket-quick, pocket-seeds and pocket-train start from into dir, which must
+// exist: the family (see Unpack) and
 //
 //	texts/{ru,en}.train.jsonl      prose for vocabularies and donors
 //	texts/{ru,en}.heldout.jsonl    prose of other authors, in pieces of 480 characters
@@ -57,6 +62,10 @@ func Digest() string {
 //	practice/prompts.jsonl         instructions without answers
 //	practice/samples.jsonl         instructions with the right answers
 //	practice/passages.jsonl        Russian prose as conversations
+//	school/random                  a model with random weights, which the family is trained from
+//	school/copying.jsonl           copying practice for it, mostly English
+//	school/mixed.jsonl             instructions with the right answers for it, mostly English, of all kinds
+//	school/short.jsonl             the same with more of the kinds that have short answers
 //	tasks/KIND-LANGUAGE.yaml       the held-out questions as tasks of lep eval
 //	tasks/shown.jsonl              a question of each task, for the report
 //
@@ -66,7 +75,7 @@ func Materialize(ctx context.Context, dir string) (*Family, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, sub := range []string{"texts", "practice", "tasks"} {
+	for _, sub := range []string{"texts", "practice", "school", "tasks"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
 		}
@@ -74,7 +83,10 @@ func Materialize(ctx context.Context, dir string) (*Family, error) {
 	if err := writeTexts(filepath.Join(dir, "texts")); err != nil {
 		return nil, err
 	}
-	if err := writePractice(filepath.Join(dir, "practice")); err != nil {
+	if err := writePractice(dir); err != nil {
+		return nil, err
+	}
+	if err := writeRandom(ctx, filepath.Join(dir, "school", "random")); err != nil {
 		return nil, err
 	}
 	return family, writeTasks(filepath.Join(dir, "tasks"))
@@ -129,20 +141,27 @@ func writePractice(dir string) error {
 		Language string `json:"lang"`
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
+	school := practice.NewMaker(2, pools...)
+	pupil := func(shares practice.Shares) func(int) any {
+		return func(int) any { return school.Sample(school.Kind(shares), school.Language(schoolRussian)) }
+	}
 	for _, file := range []struct {
 		name string
 		n    int
 		line func(i int) any
 	}{
-		{"copying", copyingTexts, func(int) any { return text{m.Copying("ru", 100, 400)} }},
-		{"prompts", promptsAsked, func(i int) any {
+		{"practice/copying", copyingTexts, func(int) any { return text{m.Copying("ru", 100, 400)} }},
+		{"practice/prompts", promptsAsked, func(i int) any {
 			s := sample(i).(practice.Sample)
 			return prompt{s.Prompt(), s.Kind, s.Language}
 		}},
-		{"samples", samplesGiven, sample},
-		{"passages", passagesTold, func(int) any {
+		{"practice/samples", samplesGiven, sample},
+		{"practice/passages", passagesTold, func(int) any {
 			return map[string][]practice.Message{"messages": {{Role: "assistant", Content: passage(rng, russian)}}}
 		}},
+		{"school/copying", schoolCopying, func(int) any { return text{school.Copying(school.Language(schoolRussian), 100, 400)} }},
+		{"school/mixed", schoolSamples, pupil(practice.DefaultShares())},
+		{"school/short", schoolSamples, pupil(practice.ShortShares())},
 	} {
 		if err := writeLines(filepath.Join(dir, file.name+".jsonl"), file.n, file.line); err != nil {
 			return err

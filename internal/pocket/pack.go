@@ -79,8 +79,8 @@ func embeddingsOnly(file []byte) []byte {
 	return slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head, data)
 }
 
-// trainBytes is how much training text is bundled: about 3.3 million characters of Russian and 1.5 of English.
-var trainBytes = map[string]int{"ru": 6_000_000, "en": 1_500_000}
+// trainBytes is how much training text is bundled: about 3.3 million characters of Russian and 6 of English.
+var trainBytes = map[string]int{"ru": 6_000_000, "en": 6_000_000}
 
 // front keeps the first lines, about n bytes together.
 func front(n int, jsonl []byte) []byte {

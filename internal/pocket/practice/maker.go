@@ -17,6 +17,11 @@ func DefaultShares() Shares {
 	return Shares{"copy": .40, "first": .30, "last": .07, "choice": .08, "contains": .07, "continue": .08}
 }
 
+// ShortShares is a mix with more of the kinds that are answered by a word.
+func ShortShares() Shares {
+	return Shares{"copy": .15, "first": .25, "last": .20, "choice": .20, "contains": .20}
+}
+
 // Message is a turn of a conversation, as OpenAI's API has it.
 type Message struct {
 	Role    string `json:"role"`
