@@ -26,13 +26,14 @@ const (
 	russianPrompts = 5. / 6
 
 	// What the family itself is trained from, by recipes/pocket-train.yaml. Copying has the same languages as the texts.
-	schoolCopying = 24000
-	schoolSamples = 40000 // of each of two kinds of mixes
-	schoolRussian = 0.15
+	schoolCopying  = 24000
+	schoolSamples  = 40000 // of each of two kinds of mixes
+	schoolPassages = 5000
+	schoolRussian  = 0.15
 )
 
 // layout is part of the bundle's digest: raise it when Materialize writes other files from the same data.
-const layout = "2"
+const layout = "3"
 
 // Digest identifies what Materialize writes, in hexadecimal digits.
 func Digest() string {
@@ -66,6 +67,7 @@ func Digest() string {
 //	school/copying.jsonl           copying practice for it, mostly English
 //	school/mixed.jsonl             instructions with the right answers for it, mostly English, of all kinds
 //	school/short.jsonl             the same with more of the kinds that have short answers
+//	school/passages.jsonl          prose as conversations, mostly English
 //	tasks/KIND-LANGUAGE.yaml       the held-out questions as tasks of lep eval
 //	tasks/shown.jsonl              a question of each task, for the report
 //
@@ -118,7 +120,7 @@ type text struct {
 
 func writePractice(dir string) error {
 	var pools []*practice.Pool
-	var russian []string
+	prose := map[string][]string{}
 	for _, lang := range Languages {
 		texts, err := training(lang)
 		if err != nil {
@@ -129,9 +131,7 @@ func writePractice(dir string) error {
 			return err
 		}
 		pools = append(pools, pool)
-		if lang == "ru" {
-			russian = texts
-		}
+		prose[lang] = texts
 	}
 	m, shares := practice.NewMaker(1, pools...), practice.DefaultShares()
 	sample := func(int) any { return m.Sample(m.Kind(shares), m.Language(russianPrompts)) }
@@ -141,6 +141,9 @@ func writePractice(dir string) error {
 		Language string `json:"lang"`
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
+	told := func(texts []string) any {
+		return map[string][]practice.Message{"messages": {{Role: "assistant", Content: passage(rng, texts)}}}
+	}
 	school := practice.NewMaker(2, pools...)
 	pupil := func(shares practice.Shares) func(int) any {
 		return func(int) any { return school.Sample(school.Kind(shares), school.Language(schoolRussian)) }
@@ -156,12 +159,11 @@ func writePractice(dir string) error {
 			return prompt{s.Prompt(), s.Kind, s.Language}
 		}},
 		{"practice/samples", samplesGiven, sample},
-		{"practice/passages", passagesTold, func(int) any {
-			return map[string][]practice.Message{"messages": {{Role: "assistant", Content: passage(rng, russian)}}}
-		}},
+		{"practice/passages", passagesTold, func(int) any { return told(prose["ru"]) }},
 		{"school/copying", schoolCopying, func(int) any { return text{school.Copying(school.Language(schoolRussian), 100, 400)} }},
 		{"school/mixed", schoolSamples, pupil(practice.DefaultShares())},
 		{"school/short", schoolSamples, pupil(practice.ShortShares())},
+		{"school/passages", schoolPassages, func(int) any { return told(prose[school.Language(schoolRussian)]) }},
 	} {
 		if err := writeLines(filepath.Join(dir, file.name+".jsonl"), file.n, file.line); err != nil {
 			return err
