@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -37,8 +38,8 @@ func (a *app) scoreCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "score --model DIR --data F",
 		Short: "Bits per byte of texts under a model",
-		Long: `Bits per byte of texts under a model. Lines of F are texts; with --json they are {"text": …} or {"ids": […]} and each gives
-{"nll": nats, "tokens": n, "bytes": n}, at the end a line with "total": true and "bits_per_byte".
+		Long: `Bits per byte of texts under a model. Lines of F are texts, or {"text": …} or {"ids": […]} if F is called .jsonl or --json is given. With --json each
+gives {"nll": nats, "tokens": n, "bytes": n}, at the end a line with "total": true and "bits_per_byte".
 
 A text is scored whole behind the tokenizer's own special tokens; ids are taken as they are, ids[1:] behind ids[0]. Texts longer than
 the model's context (or --window) are scored in windows that overlap by half.`,
@@ -52,7 +53,7 @@ the model's context (or --window) are scored in windows that overlap by half.`,
 				return err
 			}
 			defer e.Close()
-			s := &scorer{a: a, e: e}
+			s := &scorer{a: a, e: e, rows: a.json || filepath.Ext(data) == ".jsonl"}
 			err = a.readLines(data, scoreBatch, func(lines []inputLine) error { return s.batch(cmd, lines) })
 			if err != nil {
 				return err
@@ -71,13 +72,14 @@ the model's context (or --window) are scored in windows that overlap by half.`,
 type scorer struct {
 	a     *app
 	e     *infer.Engine
+	rows  bool // lines are JSON
 	total scoreTotal
 }
 
 func (s *scorer) batch(cmd *cobra.Command, lines []inputLine) error {
 	list := make([]infer.Sequence, len(lines))
 	for i, l := range lines {
-		if s.a.json {
+		if s.rows {
 			var in struct {
 				Text *string
 				IDs  []int32

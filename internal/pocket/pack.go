@@ -1,13 +1,17 @@
 //go:build ignore
 
-// Pack makes data/ from a folder that holds the pocket family as its training left
-// it (pocket-base, pocket-instruct, donors/*, tokenizer-*, data/test.jsonl) and the held-out texts:
+// Pack makes data/ from the runs that made the family and from the texts:
 //
-//	go run pack.go FAMILY CORPUS
+//	lep run pocket-train --out TRAINED
+//	lep run pocket --out DEMO
+//	go run pack.go models TRAINED
+//	go run pack.go donors DEMO
+//	go run pack.go texts CORPUS
 //
-// The model cards, *.README.md, are written by hand. Of a donor only embed_tokens and lm_head are kept: its layers are the base's.
-// Of the held-out texts every sixth document is kept, which is what the family's own figures were measured on; of the
-// training texts so many from the front as trainBytes says, which are in random order.
+// Base and instruct model are TRAINED's last ones; the donors, with their vocabularies, are DEMO's that were trained whole. Of a
+// donor only embed_tokens and lm_head are kept: its layers are the base's. Of the held-out texts every sixth document is kept;
+// of the training texts so many from the front as trainBytes says, which are in random order. The model cards, *.README.md, the
+// base's tokenizer and the questions, which were made from the held-out texts once, are not made anew.
 package main
 
 import (
@@ -24,33 +28,44 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		log.Fatal("usage: go run pack.go FAMILY CORPUS")
+		log.Fatal("usage: go run pack.go models|donors|texts DIR")
 	}
-	family, corpus := os.Args[1], os.Args[2]
-	pack("base.safetensors", read(family, "pocket-base", "model.safetensors"))
-	pack("instruct.safetensors", read(family, "pocket-instruct", "model.safetensors"))
-	for _, donor := range []string{"bpe", "unigram", "extension", "optimization"} {
-		weights := filepath.Join(family, "donors", donor, "embeddings.safetensors")
-		if _, err := os.Stat(weights); err != nil {
-			weights = filepath.Join(family, "donors", donor, "model.safetensors")
+	switch dir := os.Args[2]; os.Args[1] {
+	case "models":
+		model("base", filepath.Join(dir, "stages", "train-text", "model"))
+		model("instruct", filepath.Join(dir, "stages", "instruct", "model"))
+	case "donors":
+		for _, v := range []string{"bpe", "unigram", "extension", "optimization"} {
+			donor(v, filepath.Join(dir, "stages", "train-"+v+"-all_rows", "model"))
 		}
-		pack("donor-"+donor+".safetensors", embeddingsOnly(read(weights)))
-		pack("tokenizer-"+donor+".json", read(family, "tokenizer-"+donor, "tokenizer.json"))
-		for _, f := range []string{"config.json", "generation_config.json", "tokenizer_config.json"} {
-			keep("donor-"+donor+"."+f, read(family, "donors", donor, f))
+	case "texts":
+		for _, lang := range []string{"ru", "en"} {
+			pack(lang+".heldout.jsonl", every(6, unzstd(read(dir, lang+".heldout.jsonl.zst"))))
+			pack(lang+".train.jsonl", front(trainBytes[lang], unzstd(read(dir, lang+".train.jsonl.zst"))))
 		}
+	default:
+		log.Fatalf("%s: want models, donors or texts", os.Args[1])
 	}
-	pack("tokenizer-base.json", read(family, "tokenizer-base", "tokenizer.json"))
-	for _, m := range []string{"base", "instruct"} {
-		for _, f := range []string{"config.json", "generation_config.json", "tokenizer_config.json"} {
-			keep(m+"."+f, read(family, "pocket-"+m, f))
-		}
+}
+
+// model packs a model whose tokenizer is the family's.
+func model(name, dir string) {
+	pack(name+".safetensors", read(dir, "model.safetensors"))
+	sides(name, dir)
+}
+
+// donor packs the two matrices of a donor, and its tokenizer.
+func donor(name, dir string) {
+	pack("donor-"+name+".safetensors", embeddingsOnly(read(dir, "model.safetensors")))
+	pack("tokenizer-"+name+".json", read(dir, "tokenizer.json"))
+	sides("donor-"+name, dir)
+}
+
+// sides keeps the settings beside the weights.
+func sides(name, dir string) {
+	for _, f := range []string{"config.json", "generation_config.json", "tokenizer_config.json"} {
+		keep(name+"."+f, read(dir, f))
 	}
-	for _, lang := range []string{"ru", "en"} {
-		pack(lang+".heldout.jsonl", every(6, unzstd(read(corpus, lang+".heldout.jsonl.zst"))))
-		pack(lang+".train.jsonl", front(trainBytes[lang], unzstd(read(corpus, lang+".train.jsonl.zst"))))
-	}
-	pack("questions.jsonl", read(family, "data", "test.jsonl"))
 }
 
 // embeddingsOnly keeps two tensors of a safetensors file.
