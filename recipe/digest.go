@@ -240,16 +240,10 @@ func (r *Run) hash(s *Stage) (string, map[string]string, error) {
 // thatMatter are a stage's options without those that change no result: where a training runs and how
 // often it saves.
 func thatMatter(options any) any {
-	clear := func(o *train.Options) {
+	switch o := options.(type) {
+	case Train:
 		o.Torch = train.Torch{}
 		o.SaveSteps, o.SaveMinutes, o.SaveTotalLimit, o.LoggingSteps, o.TensorBoard = 0, 0, 0, 0, false
-	}
-	switch o := options.(type) {
-	case train.Options:
-		clear(&o)
-		return o
-	case Tune:
-		clear(&o.Options)
 		return o
 	case Calibrate:
 		if o.API != "" { // the same model may answer at another address

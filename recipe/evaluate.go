@@ -44,12 +44,12 @@ type Reply struct {
 }
 
 // modelKinds are the names that Eval.Models takes.
-var modelKinds = []string{"source", "target", "donor", "result", "tuned", "instructed"}
+var modelKinds = []string{"source", "target", "donor", "result", stepTuned, stepInstructed, stepPhase}
 
 // wants reports whether a model is to be measured.
 func (e *Eval) wants(m *Model) bool { return among(e.Models, m) }
 
-// among tells whether a model is of one of the kinds; none stands for all.
+// among tells whether a model is of one of the kinds; none stands for all that are the end of a training.
 func among(kinds []string, m *Model) bool {
 	kind := m.Role
 	switch {
@@ -58,7 +58,10 @@ func among(kinds []string, m *Model) bool {
 	case kind == "control":
 		kind = "result"
 	}
-	return len(kinds) == 0 || slices.Contains(kinds, kind)
+	if len(kinds) == 0 {
+		return kind != stepPhase
+	}
+	return slices.Contains(kinds, kind)
 }
 
 // check refuses what no model could be measured by.
@@ -295,7 +298,7 @@ func (m *measuring) speed(ctx context.Context, docs []string) (*report.Figure, e
 // runTasks does the tasks; answers that an earlier attempt has are kept.
 func (m *measuring) runTasks(ctx context.Context) error {
 	tasks, err := m.opts.tasks()
-	if err != nil || len(tasks) == 0 || !among(m.opts.TaskModels, m.stage.model) {
+	if err != nil || len(tasks) == 0 || len(m.opts.TaskModels) > 0 && !among(m.opts.TaskModels, m.stage.model) {
 		return err
 	}
 	native, err := eval.NewNative(m.engine, eval.NativeOptions{Name: m.stage.model.Name, Digest: m.Fingerprint, System: m.opts.System})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"lep/checkpoint"
 	"lep/corpus"
@@ -64,32 +65,44 @@ func Foresee(r *Recipe, opts Options) ([]Foreseen, error) {
 
 // foreseeAll goes through the stages that are wanted.
 func (r *Run) foreseeAll() ([]Foreseen, error) {
-	base, err := openShape(r.recipe.Models.Source)
-	if err != nil {
-		return nil, err
-	}
-	shapes := map[*Stage]*shape{}
+	known := shapes{}
 	want := r.wanted()
 	var out []Foreseen
 	for _, s := range r.graph.Stages {
 		if !want[s] {
 			continue
 		}
-		st := r.state[s]
-		f := Foreseen{Stage: s.Name, Kind: s.Kind, State: st.state, Why: st.why}
-		if base != nil {
-			r.foresee(s, base, shapes, &f)
+		f, err := r.foresee(s, known)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, f)
 	}
 	return out, nil
 }
 
-// openShape reads the size of a model; nil without one.
-func openShape(path string) (*shape, error) {
-	if path == "" {
+// shapes are those of the models that stages make.
+type shapes map[*Stage]*shape
+
+// begin finds the shape of the model that a stage begins with, nil for a stage that is about none or about all.
+func (known shapes) begin(s *Stage) (*shape, error) {
+	if s.Kind == KindReport {
 		return nil, nil
 	}
+	for _, n := range s.Needs {
+		if n.Kind != KindCalibrate {
+			return known[n], nil
+		}
+	}
+	i := slices.IndexFunc(s.inputs, func(in input) bool { return in.kind == modelPath && slices.Contains([]string{"model", "base", "donor"}, in.name) })
+	if i < 0 {
+		return nil, nil
+	}
+	return openShape(s.inputs[i].path)
+}
+
+// openShape reads the size of a model.
+func openShape(path string) (*shape, error) {
 	dir, err := checkpoint.Resolve(path)
 	if err != nil {
 		return nil, err
@@ -151,21 +164,21 @@ func (r *Run) vocabulary(s *Stage, o build.Options, base *shape) *shape {
 	return base.withVocabulary(max(1, rows))
 }
 
-// foresee fills in what a stage takes.
-func (r *Run) foresee(s *Stage, base *shape, shapes map[*Stage]*shape, f *Foreseen) {
-	own := base
-	for _, n := range s.Needs {
-		if shapes[n] != nil && n.Kind != KindCalibrate {
-			own = shapes[n]
-		}
+// foresee tells what a stage takes, and keeps the shape that its model has.
+func (r *Run) foresee(s *Stage, known shapes) (Foreseen, error) {
+	st := r.state[s]
+	f := Foreseen{Stage: s.Name, Kind: s.Kind, State: st.state, Why: st.why}
+	own, err := known.begin(s)
+	if err != nil || own == nil {
+		return f, err
 	}
-	shapes[s] = own
+	known[s] = own
 	switch o := s.options.(type) {
 	case build.Options:
-		shapes[s] = r.vocabulary(s, o, base)
+		known[s] = r.vocabulary(s, o, own)
 		f.Seconds = 2 * dataBytes(o.Files) / vocabBytesPerSecond
 		f.Memory = int64(min(4e9, 200e6+dataBytes(o.Files)*4))
-		f.Disk = int64(shapes[s].cfg.VocabSize) * 100
+		f.Disk = int64(known[s].cfg.VocabSize) * 100
 	case propagate.EmbedOptions:
 		f.Disk, f.Memory = own.bytes, 500e6
 		f.Seconds = float64(own.bytes) / diskBytesPerSecond
@@ -176,18 +189,17 @@ func (r *Run) foresee(s *Stage, base *shape, shapes map[*Stage]*shape, f *Forese
 		if r.opts.GFLOPS > 0 {
 			f.Seconds += 2 * 4 * float64(own.cfg.VocabSize) * d * d / (r.opts.GFLOPS / 2 * 1e9 * projectEfficiency)
 		}
-	case train.Options:
-		r.foreseeTraining(o, own, f)
-	case Tune:
-		r.foreseeTraining(o.Options, own, f)
+	case Train:
+		r.foreseeTraining(o.Options, own, &f)
 	case Calibrate, Eval:
 		f.Memory = own.bytes + 1<<30
 	default:
 		f.Disk = own.bytes
 	}
-	if s.Kind == KindReport || f.State == Done {
+	if f.State == Done {
 		f.Seconds, f.Memory, f.Disk = 0, 0, 0
 	}
+	return f, nil
 }
 
 func (r *Run) foreseeTraining(o train.Options, own *shape, f *Foreseen) {

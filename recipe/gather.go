@@ -208,7 +208,7 @@ func (g *gathering) model(s *Stage, got *Measured) error {
 	if m.stage != nil {
 		row.Folder = g.relative(m.stage.Out())
 	}
-	if m.Role == "target" && g.out.Reference == "" {
+	if g.original(m) && g.out.Reference == "" {
 		g.out.Reference = m.Name
 	}
 	if got.Tasks != nil {
@@ -232,6 +232,12 @@ func (g *gathering) model(s *Stage, got *Measured) error {
 	return g.cut(m, folder)
 }
 
+// original reports that a model is the one that others are held against: an instruct model, or the base where
+// there is none.
+func (g *gathering) original(m *Model) bool {
+	return m.Role == "target" || m.Role == "source" && len(g.recipe.Models.Target) == 0
+}
+
 func (g *gathering) relative(path string) string {
 	if rel, err := filepath.Rel(g.recipe.RunDir, path); err == nil && filepath.IsLocal(rel) {
 		return rel
@@ -243,7 +249,7 @@ func (g *gathering) relative(path string) string {
 // each new one once.
 func (g *gathering) cut(m *Model, folder string) error {
 	name := m.Vocabulary
-	if m.Role == "target" {
+	if g.original(m) {
 		name = "original"
 	}
 	if name == "" || slices.Contains(g.vocabularies, name) {

@@ -14,7 +14,6 @@ import (
 	"lep/propagate"
 	"lep/recipe/spec"
 	"lep/recipes"
-	"lep/train"
 	"lep/vocab/build"
 )
 
@@ -31,11 +30,11 @@ type Recipe struct {
 
 	tokenizer []variant[build.Options]
 	init      []variant[propagate.EmbedOptions]
-	train     []variant[train.Options]
+	train     []variant[Train]
 	propagate []variant[propagate.Options]
 	calibrate []variant[Calibrate]
-	tune      []variant[Tune]
-	instruct  []variant[Tune]
+	tune      []variant[Train]
+	instruct  []variant[Train]
 	export    []variant[export.Options]
 	seeds     bool // more than one, so that names must tell them apart
 }
@@ -247,7 +246,7 @@ func (r *Recipe) decode(root *strictyaml.Node) (err error) {
 	if r.init, err = decodeSection[propagate.EmbedOptions](root, "init"); err != nil {
 		return err
 	}
-	if r.train, err = decodeSection[train.Options](root, "train"); err != nil {
+	if r.train, err = decodeSection[Train](root, "train"); err != nil {
 		return err
 	}
 	if r.propagate, err = decodeSection[propagate.Options](root, "propagate"); err != nil {
@@ -256,10 +255,10 @@ func (r *Recipe) decode(root *strictyaml.Node) (err error) {
 	if r.calibrate, err = decodeSection[Calibrate](root, "calibrate"); err != nil {
 		return err
 	}
-	if r.tune, err = decodeSection[Tune](root, "tune"); err != nil {
+	if r.tune, err = decodeSection[Train](root, "tune"); err != nil {
 		return err
 	}
-	if r.instruct, err = decodeSection[Tune](root, "instruct"); err != nil {
+	if r.instruct, err = decodeSection[Train](root, "instruct"); err != nil {
 		return err
 	}
 	r.export, err = decodeSection[export.Options](root, "export")
@@ -281,20 +280,42 @@ func (r *Recipe) check() error {
 		return bad("", "model.source is missing: the base model that the vocabulary and the donor are made from")
 	case r.propagate != nil && len(m.Target) == 0:
 		return bad("", "model.target is missing: the instruct model to propagate into")
-	case r.propagate != nil && len(m.Donor) == 0 && r.tokenizer == nil:
-		return bad("give a section tokenizer, or model.donor", "propagate has no donor")
-	case (r.init != nil || r.train != nil) && r.tokenizer == nil:
-		return bad("", "init and train need a section tokenizer")
-	case (r.calibrate != nil || r.tune != nil || r.instruct != nil) && r.propagate == nil:
-		return bad("", "calibrate, tune and instruct need a section propagate")
-	case r.tune != nil && r.calibrate == nil && slices.ContainsFunc(r.tune, func(v variant[Tune]) bool { return !v.skip && len(v.opts.Data) == 0 }):
+	case r.propagate != nil && len(m.Donor) == 0 && r.tokenizer == nil && r.train == nil:
+		return bad("give a section tokenizer or train, or model.donor", "propagate has no donor")
+	case r.init != nil && r.tokenizer == nil:
+		return bad("", "init needs a section tokenizer: it makes first rows for a new vocabulary")
+	case r.calibrate == nil && withoutData(r.tune):
 		return bad("add a section calibrate, or tune.data", "tune has nothing to train on")
-	case r.instruct != nil && slices.ContainsFunc(r.instruct, func(v variant[Tune]) bool { return !v.skip && len(v.opts.Data) == 0 }):
+	case withoutData(r.instruct):
 		return bad("", "instruct.data is missing")
 	}
-	for _, c := range r.calibrate {
-		if from := c.opts.From; from != fromTarget && from != fromResult {
-			return bad("", "calibrate.from: %q, want %s or %s", from, fromTarget, fromResult)
+	return r.checkAnswers(bad)
+}
+
+// withoutData reports that a phase of a training has no data of its own.
+func withoutData(list []variant[Train]) bool {
+	return slices.ContainsFunc(list, func(v variant[Train]) bool {
+		return !v.skip && slices.ContainsFunc(v.steps(), func(p phase[Train]) bool { return len(p.opts.Data) == 0 })
+	})
+}
+
+// checkAnswers fills in whose answers are taken and refuses those that nobody could give.
+func (r *Recipe) checkAnswers(bad func(advice, format string, args ...any) error) error {
+	for i := range r.calibrate {
+		c := &r.calibrate[i].opts
+		if c.From == "" {
+			c.From = fromResult
+			if len(r.Models.Target) > 0 || c.API != "" {
+				c.From = fromTarget
+			}
+		}
+		switch {
+		case c.From != fromTarget && c.From != fromResult:
+			return bad("", "calibrate.from: %q, want %s or %s", c.From, fromTarget, fromResult)
+		case c.From == fromTarget && c.API == "" && len(r.Models.Target) == 0:
+			return bad("name it in model.target, or take from: result", "calibrate.from is target, and there is no model.target")
+		case c.From == fromTarget && c.API == "" && len(r.Models.Target) > 1 && r.propagate == nil && r.Models.Source != "":
+			return bad("name one", "calibrate.from is target, and without propagate it is open which of the %d", len(r.Models.Target))
 		}
 	}
 	return nil

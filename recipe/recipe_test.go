@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lep/internal/hint"
+	"lep/propagate"
 )
 
 // load reads a recipe's text.
@@ -51,6 +52,26 @@ func TestStages(t *testing.T) {
 		{"own answers", method + "calibrate: {prompts: [p.txt], from: [target, result]}\ntune: {}",
 			"vocab init train propagate calibrate-target tune-target calibrate-result tune-result report", "from is a choice like others"},
 		{"control", method + "eval: {models: [result]}\n", "vocab init train propagate eval-propagate report", "one model is measured"},
+		{"phases", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], phases: [{train: embeddings}, {name: whole, train: all}]", 1) + "export: {}",
+			"vocab init train-1 train-whole propagate export-propagate report", "each phase is a stage, the last one's model goes on"},
+		{"phases in a grid", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], learning_rate: 1e-4, grid: [{name: a}, {name: b, phases: [{}, {}]}]", 1) + "eval: {models: [donor, phase]}",
+			"vocab init train-a train-b-1 train-b-2 propagate-a propagate-b eval-train-a eval-train-b-1 eval-train-b-2 report", "an entry may have phases; they are measured when asked for"},
+		{"phases for some", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], grid: [{name: a}, {name: b}]", 1) + "tune: {data: [c.jsonl], only: b, phases: [{}, {name: last}]}\neval: {}",
+			"vocab init train-a train-b propagate-a propagate-b tune-b-1 tune-b-last eval-source eval-target eval-train-a eval-train-b eval-propagate-a eval-propagate-b eval-tune-b-last report", "patterns speak of choices, not of phases"},
+		{"phases of tuning", method + "calibrate: {prompts: [p.txt]}\ntune: {phases: [{}, {}]}\ninstruct: {data: [i.jsonl], phases: [{}, {}]}",
+			"vocab init train propagate calibrate tune-1 tune-2 instruct-1 instruct-2 report", "all trainings may have phases"},
+		{"the base as it is", "model: {source: base}\ntrain: {data: [ru.txt], phases: [{}, {}]}\ntune: {data: [c.jsonl]}\ninstruct: {data: [i.jsonl]}\neval: {}\nseed: [1, 2]",
+			"train-seed1-1 train-seed1-2 train-seed2-1 train-seed2-2 tune-seed1 instruct-seed1 tune-seed2 instruct-seed2 " +
+				"eval-source eval-train-seed1-2 eval-train-seed2-2 eval-tune-seed1 eval-instruct-seed1 eval-tune-seed2 eval-instruct-seed2 report", "no vocabulary, nothing to propagate into"},
+		{"continued pre-training", "model: {source: base, target: instruct}\ntrain: {data: [ru.txt]}\npropagate: {}", "train propagate report", "the baseline of the paper"},
+		{"tuning the base", "model: {source: base}\ntune: {data: [c.jsonl]}", "tune report", "it begins with model.source"},
+		{"tuning a target", "model: {target: [/t/chat, /t/code]}\ncalibrate: {prompts: [p.txt]}\ntune: {}",
+			"calibrate-chat tune-chat calibrate-code tune-code report", "or with model.target, on its own answers"},
+		{"tuning a donor", "model: {source: base, donor: /d/a}\ninstruct: {data: [c.jsonl]}", "instruct report", "or with model.donor"},
+		{"tuning first rows", "model: {source: base}\ntokenizer: {corpus: [ru.txt]}\ntune: {data: [c.jsonl]}", "vocab init tune report", "or with first rows"},
+		{"answers of the trained", "model: {source: base}\ntrain: {data: [ru.txt]}\ncalibrate: {prompts: [p.txt]}\ntune: {}", "train calibrate tune report", "without a target it asks itself"},
+		{"answers alone", "model: {target: chat}\ncalibrate: {prompts: [p.txt]}", "calibrate report", "they may be all that is wanted"},
+		{"models alone", "model: {source: base, target: chat}\neval: {}", "eval-source eval-target report", "they may be all that is measured"},
 		{"skipping", strings.Replace(method, "{data: [ru.txt]}", "{data: [ru.txt], grid: [{name: on}, {name: off, skip: true}]}", 1),
 			"vocab init train-on propagate-on propagate-off report", "a variant without training is a control"},
 	} {
@@ -81,6 +102,41 @@ func TestStages(t *testing.T) {
 	}
 }
 
+// TestPhases holds that each phase begins with what the one before has made, under the section's settings with
+// its own laid over them, that paths in phases are relative to the recipe, and that the last one's model is propagated.
+func TestPhases(t *testing.T) {
+	r, err := load(t, strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], learning_rate: 1e-3, phases: [{train: new_rows}, {name: whole, train: lora, data: [en.txt], learning_rate: 1e-5}]", 1)+
+		"calibrate: {prompts: [p.txt]}\ntune: {data: [c.jsonl], phases: [{}, {answers_weight: 0}]}\n", "train.phases.whole.max_steps=7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := NewGraph(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	folder := filepath.Dir(r.File)
+	for _, s := range g.Stages {
+		if o, ok := s.options.(Train); ok {
+			line := fmt.Sprintf("%s: %s %g %d of %s on %s", s.Name, o.Options.Train, o.LearningRate, o.MaxSteps, o.Model, strings.Join(o.Data, " "))
+			got = append(got, strings.NewReplacer(folder+"/", "", r.RunDir+"/stages/", "").Replace(line))
+		}
+		if o, ok := s.options.(propagate.Options); ok {
+			got = append(got, s.Name+": "+strings.TrimPrefix(o.Donor, r.RunDir+"/stages/"))
+		}
+	}
+	want := []string{
+		"train-1: new_rows 0.001 0 of init/model on ru.txt",
+		"train-whole: lora 1e-05 7 of train-1/model on en.txt",
+		"propagate: train-whole/model",
+		"tune-1: all 1e-05 0 of propagate/model on calibrate/answers.jsonl c.jsonl",
+		"tune-2: all 1e-05 0 of tune-1/model on c.jsonl",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestRecipeErrors(t *testing.T) {
 	for _, tt := range []struct{ name, text, want, advice string }{
 		{"empty", "", "keys and values", ""},
@@ -91,8 +147,17 @@ func TestRecipeErrors(t *testing.T) {
 		{"two donors", method + "extends: none", "extends", ""},
 		{"donor twice", strings.Replace(method, "target: instruct", "target: instruct, donor: d", 1), "model.donor is given", "leave out"},
 		{"no target", "model: {source: a}\ntokenizer: {corpus: [x]}\npropagate: {}", "model.target is missing", ""},
-		{"train alone", "model: {source: a}\ntrain: {data: [x]}", "need a section tokenizer", ""},
-		{"tune alone", "model: {source: a}\ntune: {data: [x]}", "need a section propagate", ""},
+		{"train a target", "model: {target: a}\ntrain: {data: [x]}", "model.source is missing", ""},
+		{"rows of no vocabulary", "model: {source: a}\ninit: {}", "init needs a section tokenizer", ""},
+		{"answers of nobody", "model: {source: a}\ncalibrate: {prompts: [p], from: target}\ntune: {}", "there is no model.target", "from: result"},
+		{"answers of which", "model: {source: a, target: [b, c]}\ncalibrate: {prompts: [p]}\ntune: {}", "open which of the 2", "name one"},
+		{"a phase on nothing", method + "tune: {phases: [{data: [x]}, {}]}", "tune has nothing to train on", "calibrate"},
+		{"a key of a phase", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], phases: [{max_step: 3}]", 1), `r.yaml:4:35: unknown key "max_step"`, "did you mean max_steps?"},
+		{"a value of a phase", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], phases: [{}, {learning_rate: -1}]", 1), "train (stage train-2): learning_rate", ""},
+		{"a grid in a phase", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], phases: [{max_steps: [1, 2]}]", 1), "max_steps takes one value", "grid"},
+		{"managed in a phase", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], phases: [{seed: 2}]", 1), "train.seed cannot be set", "outside all sections"},
+		{"phases of a vocabulary", strings.Replace(method, "corpus: [ru.txt]", "corpus: [ru.txt], phases: [{}]", 1), `unknown key "phases"`, ""},
+		{"answers to instruct", method + "instruct: {data: [x], answers_weight: 2}", "instruct.answers_weight cannot be set", "section tune"},
 		{"tune on nothing", method + "tune: {}", "tune has nothing to train on", "calibrate"},
 		{"from", method + "calibrate: {prompts: [p], from: donor}\ntune: {}", `calibrate.from: "donor", want target or result`, ""},
 		{"managed", method + "tune: {data: [x], seed: 3}", "tune.seed cannot be set", "outside all sections"},
@@ -158,7 +223,7 @@ func TestForeseen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range list {
-		if f.Kind == KindTrain && (f.Memory < 1e7 || f.Disk < 1e6 || f.Seconds <= 0) {
+		if f.Kind == KindTrain && (f.Memory < 5e6 || f.Disk < 1e6 || f.Seconds <= 0) {
 			t.Errorf("the training takes %+v", f)
 		}
 	}

@@ -86,11 +86,13 @@ tokenizer:
   held_out: [ru.txt]
 train:
   data: [ru.txt]
-  max_steps: %[2]d
   sequence_len: 32
   per_device_batch_size: 1
   save_steps: 2
   shuffle_tokens: 4096
+  phases:
+    - {max_steps: %[2]d}
+    - {name: whole, train: lora, lora_r: 2, max_steps: 2}
 propagate:
   method: [swap, conversion]
 calibrate:
@@ -158,12 +160,12 @@ func TestRun(t *testing.T) {
 	opts := DefaultOptions()
 
 	until := opts
-	until.Until = "init"
+	until.Until = "train-1" // between the phases
 	r, err := start(path, until)
-	must(t, r, err, 2, 0)
+	must(t, r, err, 3, 0)
 
 	r, err = start(path, opts)
-	must(t, r, err, 10, 2)
+	must(t, r, err, 10, 3)
 	out, err := readResults(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -177,21 +179,21 @@ func TestRun(t *testing.T) {
 
 	began := time.Now()
 	r, err = start(path, opts)
-	must(t, r, err, 0, 12)
+	must(t, r, err, 0, 13)
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("a finished run took %s to look at", took)
 	}
 
 	r, err = start(path, opts, "tune.learning_rate=3e-4") // tuning, its export and evaluation, the report
-	must(t, r, err, 4, 8)
+	must(t, r, err, 4, 9)
 
 	from := opts
 	from.From = "propagate-swap" // and its export, the report
 	r, err = start(path, from, "tune.learning_rate=3e-4")
-	must(t, r, err, 3, 9)
+	must(t, r, err, 3, 10)
 
 	s, err := ReadStatus(dir)
-	if err != nil || s.Done != 12 || s.Active {
+	if err != nil || s.Done != 13 || s.Active {
 		t.Errorf("status: %+v, %v", s, err)
 	}
 	t.Run("changed by hand", func(t *testing.T) { changedByHand(t, path, dir) })
@@ -225,9 +227,9 @@ func changedByHand(t *testing.T, path, dir string) {
 	accept := DefaultOptions()
 	accept.Accept = true
 	r, err := start(path, accept, set) // export, evaluation and report follow from the change
-	must(t, r, err, 3, 9)
+	must(t, r, err, 3, 10)
 	r, err = start(path, DefaultOptions(), set)
-	must(t, r, err, 0, 12)
+	must(t, r, err, 0, 13)
 
 	if err := os.Remove(template); err != nil {
 		t.Fatal(err)
@@ -235,7 +237,7 @@ func changedByHand(t *testing.T, path, dir string) {
 	redo := DefaultOptions()
 	redo.Redo = true
 	r, err = start(path, redo, set)
-	must(t, r, err, 4, 8)
+	must(t, r, err, 4, 9)
 	if now, err := os.ReadFile(template); err != nil || string(now) != string(old) {
 		t.Errorf("the redone stage's generation_config.json differs (%v)", err)
 	}
@@ -248,6 +250,43 @@ func readResults(dir string) (*report.Run, error) {
 	}
 	var out report.Run
 	return &out, json.Unmarshal(data, &out)
+}
+
+// TestWithoutVocabulary trains a model as it is, tunes it on its own answers and on data, and measures each step.
+func TestWithoutVocabulary(t *testing.T) {
+	path := folder(t, 2)
+	short := "sequence_len: 64, per_device_batch_size: 1, max_steps: 2, shuffle_tokens: 4096"
+	text := fmt.Sprintf(`
+model: {source: %s/base}
+train: {data: [ru.txt], train: all, %[2]s, phases: [{}, {learning_rate: 1e-5}]}
+calibrate: {prompts: [prompts.txt], max_new_tokens: 3, filters: {keep_cut_off: true, near_duplicates: 0, max_repetition: 1}}
+tune: {data: [chats.jsonl], %[2]s}
+instruct: {data: [chats.jsonl], %[2]s}
+eval: {models: [source, donor, phase, tuned, instructed], held_out: {ru: [short.txt]}}
+`, family(t), short)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := start(path, DefaultOptions())
+	must(t, r, err, 11, 0) // two phases, answers, tuning, instructing, five models measured, report
+	out, err := readResults(filepath.Join(filepath.Dir(path), "run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range out.Models {
+		got = append(got, strings.TrimSpace(m.Name+" "+m.Role+" "+m.Step))
+		if m.Languages["ru"].BitsPerByte == nil {
+			t.Errorf("%s is not measured", m.Name)
+		}
+	}
+	want := []string{"source source", "train-1 donor phase", "train-2 donor", "tune result tuned", "instruct result instructed"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if out.Reference != "source" {
+		t.Errorf("models are held against %q", out.Reference)
+	}
 }
 
 // TestTwoProcesses holds that a run folder has one process at work.

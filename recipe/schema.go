@@ -16,7 +16,7 @@ func Schema() map[string]any {
 			"anyOf": []any{map[string]any{"type": "integer", "minimum": 0}, map[string]any{"type": "array", "minItems": 1, "items": map[string]any{"type": "integer", "minimum": 0}}}},
 	}
 	for _, s := range sections() {
-		one := spec.Schema(reflect.ValueOf(s.value), s.grid, s.managed)
+		one := spec.Schema(reflect.ValueOf(s.value), s.form, s.managed)
 		one["description"] = s.about
 		properties[s.name] = one
 	}

@@ -34,7 +34,7 @@ type Models struct {
 	Source string `yaml:"source"` // the base model
 	Target Names  `yaml:"target"` // instruct models of its family
 	// Donor is the base with a new vocabulary, trained: the sections tokenizer, init and train make it
-	// where it is not given.
+	// where it is not given; without tokenizer, train goes on with the base as it is.
 	Donor Names `yaml:"donor"`
 	// For the cards of released models.
 	Language string   `yaml:"language"`
@@ -45,14 +45,17 @@ type Models struct {
 // Calibrate is the section for a model's own answers.
 type Calibrate struct {
 	calibrate.Options `yaml:",inline"`
-	// From is whose answers are taken: target (the original instruct model) or result (the adapted one).
+	// From is whose answers are taken: target (the original instruct model) or result (the one that is
+	// tuned); empty: target where there is one, or a server.
 	From string `yaml:"from"`
 }
 
-// Tune is a training of the result: on the answers of calibrate and on data.
-type Tune struct {
+// Train is a training: of the donor, or of what came of it, on data and on the answers of calibrate.
+// What comes out is always a model: an adapter is merged.
+type Train struct {
 	train.Options `yaml:",inline"`
-	// AnswersWeight is the share of the answers in a mixture with data, as a weight behind a file is.
+	// AnswersWeight is the share of the answers in a mixture with data, as a weight behind a file is;
+	// 0 leaves them out.
 	AnswersWeight float64 `yaml:"answers_weight"`
 	// AlphaScale divides lora_alpha when an adapter is merged.
 	AlphaScale float64 `yaml:"alpha_scale"`
@@ -60,7 +63,7 @@ type Tune struct {
 
 // Eval says what is measured, and on which models.
 type Eval struct {
-	Models []string `yaml:"models"` // of source, target, donor, result, tuned, instructed; empty: all
+	Models []string `yaml:"models"` // of source, target, donor, result, tuned, instructed, phase; empty: all but phase
 	// HeldOut are sets of texts, by language or any name: bits per byte and characters per token.
 	HeldOut  map[string][]string `yaml:"held_out"`
 	MaxTexts int                 `yaml:"max_texts"` // of each set, 0 for all
@@ -92,7 +95,7 @@ type section struct {
 	about   string
 	value   any // the defaults
 	managed []string
-	grid    bool
+	form    spec.Form
 	paths   map[string]pathKind
 }
 
@@ -115,24 +118,26 @@ var trainPaths = map[string]pathKind{"data": dataPath, "eval_data": dataPath}
 // are in plainKeys.
 func sections() []section {
 	tuning := defaultTune()
+	grid, phased := spec.Form{Grid: true}, spec.Form{Grid: true, Phases: true}
+	noAnswers := append([]string{"answers_weight"}, trainManaged...)
 	return []section{
 		{name: "model", about: "the checkpoints to start from", value: Models{},
 			paths: map[string]pathKind{"source": modelPath, "target": modelPath, "donor": modelPath}},
-		{name: "tokenizer", about: "a vocabulary with the new language", value: build.DefaultOptions(), grid: true, managed: []string{"base"},
+		{name: "tokenizer", about: "a vocabulary with the new language", value: build.DefaultOptions(), form: grid, managed: []string{"base"},
 			paths: map[string]pathKind{"add": modelPath, "corpus": dataPath, "held_out": dataPath}},
-		{name: "init", about: "first rows for it", value: propagate.DefaultEmbedOptions(), grid: true, managed: []string{"model", "tokenizer", "out", "force"}},
-		{name: "train", about: "the donor: continued pre-training of the base model", value: train.DefaultOptions(), grid: true,
-			managed: trainManaged, paths: trainPaths},
-		{name: "propagate", about: "into the instruct model", value: defaultPropagate(), grid: true,
+		{name: "init", about: "first rows for it", value: propagate.DefaultEmbedOptions(), form: grid, managed: []string{"model", "tokenizer", "out", "force"}},
+		{name: "train", about: "the donor: continued pre-training of the base model", value: defaultTrain(), form: phased,
+			managed: noAnswers, paths: trainPaths},
+		{name: "propagate", about: "into the instruct model", value: defaultPropagate(), form: grid,
 			managed: []string{"source", "donor", "targets", "force", "language", "license", "datasets"},
 			paths:   map[string]pathKind{"occurrences": filePath, "chat_template": filePath}},
-		{name: "calibrate", about: "a model's own answers as training data", value: defaultCalibrate(), grid: true,
+		{name: "calibrate", about: "a model's own answers as training data", value: defaultCalibrate(), form: grid,
 			managed: []string{"out", "rejected", "engine", "seed"}, paths: map[string]pathKind{"prompts": dataPath}},
-		{name: "tune", about: "training of the result on these answers", value: tuning, grid: true, managed: trainManaged, paths: trainPaths},
-		{name: "instruct", about: "further instruction tuning on data of your own", value: tuning, grid: true, managed: trainManaged, paths: trainPaths},
+		{name: "tune", about: "training of the result on these answers", value: tuning, form: phased, managed: trainManaged, paths: trainPaths},
+		{name: "instruct", about: "further instruction tuning on data of your own", value: tuning, form: phased, managed: noAnswers, paths: trainPaths},
 		{name: "eval", about: "what is measured", value: defaultEval(),
 			paths: map[string]pathKind{"held_out": dataPath, "tasks": taskPath, "data": filePath, "wording": filePath, "prompts": filePath}},
-		{name: "export", about: "the last models in other formats", value: export.DefaultOptions(), grid: true, managed: []string{"model", "out"}},
+		{name: "export", about: "the last models in other formats", value: export.DefaultOptions(), form: grid, managed: []string{"model", "out"}},
 		{name: "report", about: "the page", value: Report{}},
 	}
 }
@@ -145,12 +150,16 @@ func defaultPropagate() propagate.Options {
 }
 
 func defaultCalibrate() Calibrate {
-	return Calibrate{Options: calibrate.DefaultOptions(), From: fromTarget}
+	return Calibrate{Options: calibrate.DefaultOptions()}
+}
+
+func defaultTrain() Train {
+	return Train{Options: train.DefaultOptions(), AnswersWeight: 1, AlphaScale: 1}
 }
 
 // defaultTune trains all parameters gently on conversations.
-func defaultTune() Tune {
-	t := Tune{Options: train.DefaultOptions(), AnswersWeight: 1, AlphaScale: 1}
+func defaultTune() Train {
+	t := defaultTrain()
 	t.Task, t.Options.Train, t.LearningRate = train.SFT, train.All, 1e-5
 	return t
 }
@@ -175,11 +184,7 @@ func resolvePaths(root *strictyaml.Node, dir string) error {
 		if n == nil {
 			continue
 		}
-		maps := []*strictyaml.Node{n}
-		if grid := n.Get("grid"); grid != nil {
-			maps = append(maps, grid.List...)
-		}
-		for _, m := range maps {
+		for _, m := range spec.Layers(n) {
 			for key, kind := range s.paths {
 				if value := m.Get(key); value != nil {
 					resolve(value, kind, dir)
@@ -220,6 +225,21 @@ type variant[T any] struct {
 	skip    bool
 	applies func(label string) bool // to a chain of stages
 	opts    T
+	phases  []phase[T] // in the place of opts, if there are any
+}
+
+// phase is a step of a variant.
+type phase[T any] struct {
+	label string
+	opts  T
+}
+
+// steps are what the variant does, one after the other.
+func (v variant[T]) steps() []phase[T] {
+	if v.phases != nil {
+		return v.phases
+	}
+	return []phase[T]{{opts: v.opts}}
 }
 
 // decodeSection reads all variants of a section of the type of its defaults.
@@ -230,17 +250,24 @@ func decodeSection[T any](root *strictyaml.Node, name string) ([]variant[T], err
 	if err := s.refuseManaged(n); err != nil {
 		return nil, err
 	}
-	list, err := spec.Variants(n, reflect.TypeFor[T]())
+	list, err := spec.Variants(n, reflect.TypeFor[T](), s.form.Phases)
 	if err != nil {
 		return nil, err
 	}
 	var out []variant[T]
 	for _, v := range list {
-		opts := defaults
-		if err := v.Node.Decode(&opts); err != nil {
+		one := variant[T]{label: v.Label, skip: v.Skip, applies: v.Applies, opts: defaults}
+		if err := v.Node.Decode(&one.opts); err != nil {
 			return nil, err
 		}
-		out = append(out, variant[T]{v.Label, v.Skip, v.Applies, opts})
+		for _, p := range v.Phases {
+			step := phase[T]{p.Label, defaults}
+			if err := p.Node.Decode(&step.opts); err != nil {
+				return nil, err
+			}
+			one.phases = append(one.phases, step)
+		}
+		out = append(out, one)
 	}
 	return out, nil
 }
@@ -265,16 +292,15 @@ func (s *section) refuseManaged(n *strictyaml.Node) error {
 	if n == nil {
 		return nil
 	}
-	maps := []*strictyaml.Node{n}
-	if grid := n.Get("grid"); grid != nil {
-		maps = append(maps, grid.List...)
-	}
-	for _, m := range maps {
+	for _, m := range spec.Layers(n) {
 		for _, key := range s.managed {
 			if value := m.Get(key); value != nil {
 				advice := "leave it out: it follows from the recipe's other stages"
-				if key == "seed" {
+				switch key {
+				case "seed":
 					advice = "give the seed once, outside all sections"
+				case "answers_weight":
+					advice = "answers are trained on in the section tune"
 				}
 				return value.Errorf(advice, "%s.%s cannot be set in a recipe", s.name, key)
 			}

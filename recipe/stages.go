@@ -30,14 +30,12 @@ func (r *Run) work(ctx context.Context, s *Stage) (any, error) {
 		return build.Make(ctx, o, s.Out())
 	case propagate.EmbedOptions:
 		return r.embed(ctx, s, o)
-	case train.Options:
+	case Train:
 		return r.train(ctx, s, o)
 	case propagate.Options:
 		return r.propagateInto(ctx, s, o)
 	case Calibrate:
 		return r.answer(ctx, s, o)
-	case Tune:
-		return r.tune(ctx, s, o)
 	case export.Options:
 		o.Threads, o.Force = r.threads(), true
 		return export.Run(ctx, o)
@@ -109,8 +107,24 @@ func (r *Run) propagateInto(ctx context.Context, s *Stage, o propagate.Options) 
 	return res, failedChecks(t.Checks)
 }
 
-// train runs a training; what an earlier attempt left is gone on with.
-func (r *Run) train(ctx context.Context, s *Stage, o train.Options) (*train.Result, error) {
+// train trains a model; an adapter is merged, so that what comes out is a model.
+func (r *Run) train(ctx context.Context, s *Stage, o Train) (*train.Result, error) {
+	if o.Options.Train != train.LoRA {
+		return r.steps(ctx, s, o.Options)
+	}
+	o.Out = filepath.Join(s.dir, "adapter")
+	res, err := r.steps(ctx, s, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	merge := checkpoint.DefaultMergeOptions()
+	merge.AlphaScale = o.AlphaScale
+	_, err = train.Merge(ctx, o.Model, o.Out, s.Out(), merge, true)
+	return res, err
+}
+
+// steps does the steps of a training; what an earlier attempt left is gone on with.
+func (r *Run) steps(ctx context.Context, s *Stage, o train.Options) (*train.Result, error) {
 	o.Threads, o.BLAS, o.Version, o.Memory = r.threads(), r.opts.BLAS, r.opts.Version, r.opts.Memory
 	o.Log = slog.New(noteHandler{warn: r.warn(s)})
 	update, done := r.progress(s, "train", "steps")
@@ -151,22 +165,6 @@ func (h noteHandler) Handle(_ context.Context, rec slog.Record) error {
 }
 func (h noteHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h noteHandler) WithGroup(string) slog.Handler      { return h }
-
-// tune trains a model on conversations; an adapter is merged, so that what comes out is a model.
-func (r *Run) tune(ctx context.Context, s *Stage, o Tune) (*train.Result, error) {
-	if o.Options.Train != train.LoRA {
-		return r.train(ctx, s, o.Options)
-	}
-	o.Out = filepath.Join(s.dir, "adapter")
-	res, err := r.train(ctx, s, o.Options)
-	if err != nil {
-		return nil, err
-	}
-	merge := checkpoint.DefaultMergeOptions()
-	merge.AlphaScale = o.AlphaScale
-	_, err = train.Merge(ctx, o.Model, o.Out, s.Out(), merge, true)
-	return res, err
-}
 
 func (r *Run) answer(ctx context.Context, s *Stage, o Calibrate) (any, error) {
 	o.Engine.Threads, o.Engine.BLAS, o.Key = r.threads(), r.opts.BLAS, r.opts.Key

@@ -24,23 +24,17 @@ func Trainings(r *Recipe, opts Options) ([]Training, error) {
 	if err := run.look(); err != nil {
 		return nil, err
 	}
-	base, err := openShape(r.Models.Source)
-	if err != nil || base == nil {
-		return nil, err
-	}
-	shapes := map[*Stage]*shape{}
+	known := shapes{}
 	var list []Training
 	for _, s := range run.graph.Stages {
-		run.foresee(s, base, shapes, &Foreseen{})
-		t := Training{Stage: s.Name, Config: shapes[s].cfg}
-		switch o := s.options.(type) {
-		case train.Options:
-			t.Options = o
-		case Tune:
-			t.Options = o.Options
-		default:
+		if _, err := run.foresee(s, known); err != nil {
+			return nil, err
+		}
+		o, ok := s.options.(Train)
+		if !ok {
 			continue
 		}
+		t := Training{Stage: s.Name, Options: o.Options, Config: known[s].cfg}
 		if t.Options.MaxSteps == 0 {
 			t.Tokens = t.Options.NumEpochs * dataBytes(t.Options.Data) / textBytesPerToken
 		}

@@ -22,7 +22,7 @@ func Example() {
 		Steps int     `yaml:"steps"`
 		Rate  float64 `yaml:"rate"`
 	}
-	variants, err := spec.Variants(root.Get("train"), reflect.TypeFor[options]())
+	variants, err := spec.Variants(root.Get("train"), reflect.TypeFor[options](), false)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -24,6 +24,8 @@ type Variant struct {
 	Skip  bool
 	Only  []string // patterns of path.Match; none: for all
 	Node  *strictyaml.Node
+	// Phases, if there are any, are done one after the other in the place of the section.
+	Phases []Phase
 }
 
 // Applies reports whether the variant is for a chain of stages whose choices so far are label.
@@ -37,8 +39,9 @@ func (v Variant) Applies(label string) bool {
 const maxVariants = 256 // of a section
 
 // Variants spreads a section of the given type out: the entries of its grid, and every combination
-// of values where a list stands in the place of one. nil for a section that is not there.
-func Variants(section *strictyaml.Node, t reflect.Type) ([]Variant, error) {
+// of values where a list stands in the place of one; each with its phases, where the section is
+// one that may have them. nil for a section that is not there.
+func Variants(section *strictyaml.Node, t reflect.Type, phased bool) ([]Variant, error) {
 	if section == nil || section.Kind == strictyaml.Null {
 		return nil, nil
 	}
@@ -64,7 +67,7 @@ func Variants(section *strictyaml.Node, t reflect.Type) ([]Variant, error) {
 	}
 	var out []Variant
 	for i, n := range list {
-		variants, err := spread(n, t)
+		variants, err := spread(n, t, phased)
 		if err != nil {
 			return nil, err
 		}
@@ -78,29 +81,43 @@ func Variants(section *strictyaml.Node, t reflect.Type) ([]Variant, error) {
 			return nil, section.Errorf("", "the grid has more than %d variants", maxVariants)
 		}
 	}
-	return out, unique(section, out)
+	labels := make([]string, len(out))
+	for i, v := range out {
+		labels[i] = v.Label
+	}
+	return out, unique(section, "variants", labels)
 }
 
-func unique(section *strictyaml.Node, list []Variant) error {
+func unique(place *strictyaml.Node, what string, labels []string) error {
 	seen := map[string]bool{}
-	for _, v := range list {
-		if seen[v.Label] {
-			return section.Errorf("give each a name of its own", "two variants are called %q", v.Label)
+	for _, label := range labels {
+		if seen[label] {
+			return place.Errorf("give each a name of its own", "two %s are called %q", what, label)
 		}
-		seen[v.Label] = true
+		seen[label] = true
 	}
 	return nil
 }
 
-// spread makes a variant of every combination of values.
-func spread(n *strictyaml.Node, t reflect.Type) ([]Variant, error) {
-	first := Variant{Node: n}
-	if name := take(n, nameKey); name != nil {
-		if name.Kind != strictyaml.Scalar || Label(name.Text) != name.Text || name.Text == "" {
-			return nil, name.Errorf("letters, digits, _ and . will do", "name %q cannot name a folder", name.Text)
-		}
-		first.Label = name.Text
+// takeName removes the key name and returns its value, "" if there is none.
+func takeName(n *strictyaml.Node) (string, error) {
+	name := take(n, nameKey)
+	if name == nil {
+		return "", nil
 	}
+	if name.Kind != strictyaml.Scalar || Label(name.Text) != name.Text || name.Text == "" {
+		return "", name.Errorf("letters, digits, _ and . will do", "name %q cannot name a folder", name.Text)
+	}
+	return name.Text, nil
+}
+
+// spread makes a variant of every combination of values.
+func spread(n *strictyaml.Node, t reflect.Type, phased bool) ([]Variant, error) {
+	name, err := takeName(n)
+	if err != nil {
+		return nil, err
+	}
+	first := Variant{Label: name, Node: n}
 	if skip := take(n, skipKey); skip != nil {
 		if err := skip.Decode(&first.Skip); err != nil {
 			return nil, err
@@ -112,9 +129,27 @@ func spread(n *strictyaml.Node, t reflect.Type) ([]Variant, error) {
 			return nil, err
 		}
 	}
+	var phases *strictyaml.Node
+	if phased {
+		phases = take(n, phasesKey)
+	}
+	out, err := combine(first, t)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if out[i].Phases, err = phasesOf(phases, out[i].Node, t); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// combine makes every combination of values where lists stand in the place of one.
+func combine(first Variant, t reflect.Type) ([]Variant, error) {
 	out := []Variant{first}
 	for _, f := range Fields(t) {
-		values := n.Get(f.Name)
+		values := first.Node.Get(f.Name)
 		if values == nil || values.Kind != strictyaml.List || !f.single() {
 			continue
 		}

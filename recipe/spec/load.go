@@ -140,12 +140,12 @@ func Set(root *strictyaml.Node, assignment string, resolve Resolve) error {
 	return nil
 }
 
-// nest puts a value below keys, entries of a grid into a list.
+// nest puts a value below keys, entries of a grid and of phases into a list.
 func nest(keys []string, value *strictyaml.Node) *strictyaml.Node {
 	for i, key := range slices.Backward(keys) {
 		outer := &strictyaml.Node{Kind: strictyaml.Map}
 		outer.Set(key, value)
-		if i > 0 && keys[i-1] == gridKey {
+		if i > 0 && (keys[i-1] == gridKey || keys[i-1] == phasesKey) {
 			outer = &strictyaml.Node{Kind: strictyaml.List, List: []*strictyaml.Node{value}}
 		}
 		value = outer

@@ -7,28 +7,39 @@ import (
 	"slices"
 )
 
-// Schema describes a struct as JSON Schema, with the values of defaults (a struct of that type). Where
-// grids is set, a list may stand in the place of one value, and the keys of grids are known. Keys in
-// without are left out.
-func Schema(defaults reflect.Value, grids bool, without []string) map[string]any {
+// Form says which keys a section may hold beside those of its type.
+type Form struct {
+	Grid   bool // grid, name, skip and only; and lists in the place of one value
+	Phases bool
+}
+
+// Schema describes a struct as JSON Schema, with the values of defaults (a struct of that type), and the keys
+// of grids and phases as form has them. Keys in without are left out.
+func Schema(defaults reflect.Value, form Form, without []string) map[string]any {
 	properties := map[string]any{}
 	for _, f := range Fields(defaults.Type()) {
 		if slices.Contains(without, f.Name) {
 			continue
 		}
 		s := typeSchema(defaults.FieldByIndex(f.Path))
-		if f.single() && grids {
+		if f.single() && form.Grid {
 			s = map[string]any{"anyOf": []any{s, map[string]any{"type": "array", "items": s, "minItems": 1}}}
 		}
 		properties[f.Name] = s
 	}
 	out := map[string]any{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
-	if grids {
+	if form.Phases {
+		phase := Schema(defaults, Form{}, without)
+		phase["properties"].(map[string]any)[nameKey] = map[string]any{"type": "string", "description": "names the phase"}
+		properties[phasesKey] = map[string]any{"type": []string{"array", "null"}, "items": phase, "minItems": 1, "maxItems": maxPhases,
+			"description": "done one after the other, each from what the one before has made: settings laid over the section's own"}
+	}
+	if form.Grid {
 		properties[nameKey] = map[string]any{"type": "string", "description": "names the variant"}
 		properties[skipKey] = map[string]any{"type": "boolean", "description": "leaves the stage out"}
 		properties[onlyKey] = map[string]any{"type": []string{"string", "array"}, "items": map[string]any{"type": "string"},
 			"description": "the chains of stages that the variant is for, by patterns of their names so far"}
-		item := Schema(defaults, false, without)
+		item := Schema(defaults, Form{}, without)
 		maps.Copy(item["properties"].(map[string]any), properties)
 		properties[gridKey] = map[string]any{"type": "array", "items": item, "minItems": 1, "description": "variants: settings laid over the section's own"}
 	}
@@ -68,7 +79,7 @@ func typeSchema(v reflect.Value) map[string]any {
 		out["type"], out["additionalProperties"] = "object", typeSchema(reflect.New(t.Elem()).Elem())
 		return out
 	case reflect.Struct:
-		return Schema(v, false, nil)
+		return Schema(v, Form{}, nil)
 	}
 	if out["type"] != nil && v.CanInterface() {
 		out["default"] = v.Interface()

@@ -63,15 +63,18 @@ func TestLoadErrors(t *testing.T) {
 }
 
 func TestSet(t *testing.T) {
+	const phases = "map[phases:[map[] map[name:p]]]]"
 	for _, tt := range []struct{ set, want string }{
-		{"train.steps=7", "map[train:map[grid:[map[name:a] map[name:b]] steps:7]]"},
-		{"train.data=[a, b]", "map[train:map[data:[a b] grid:[map[name:a] map[name:b]] steps:1]]"},
-		{"train.grid.b.steps=3", "map[train:map[grid:[map[name:a] map[name:b steps:3]] steps:1]]"},
-		{"train.grid.0.steps=3", "map[train:map[grid:[map[name:a steps:3] map[name:b]] steps:1]]"},
-		{"eval.limit=2", "map[eval:map[limit:2] train:map[grid:[map[name:a] map[name:b]] steps:1]]"},
-		{"train=null", "map[train:<nil>]"},
+		{"train.steps=7", "map[train:map[grid:[map[name:a] map[name:b]] steps:7] tune:" + phases},
+		{"train.data=[a, b]", "map[train:map[data:[a b] grid:[map[name:a] map[name:b]] steps:1] tune:" + phases},
+		{"train.grid.b.steps=3", "map[train:map[grid:[map[name:a] map[name:b steps:3]] steps:1] tune:" + phases},
+		{"train.grid.0.steps=3", "map[train:map[grid:[map[name:a steps:3] map[name:b]] steps:1] tune:" + phases},
+		{"eval.limit=2", "map[eval:map[limit:2] train:map[grid:[map[name:a] map[name:b]] steps:1] tune:" + phases},
+		{"tune.phases.0.steps=3", "map[train:map[grid:[map[name:a] map[name:b]] steps:1] tune:map[phases:[map[steps:3] map[name:p]]]]"},
+		{"tune.phases.p.steps=3", "map[train:map[grid:[map[name:a] map[name:b]] steps:1] tune:map[phases:[map[] map[name:p steps:3]]]]"},
+		{"train=null", "map[train:<nil> tune:" + phases},
 	} {
-		root, err := strictyaml.Parse("r.yaml", []byte("train: {steps: 1, grid: [{name: a}, {name: b}]}"))
+		root, err := strictyaml.Parse("r.yaml", []byte("{train: {steps: 1, grid: [{name: a}, {name: b}]}, tune: {phases: [{}, {name: p}]}}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,8 +84,8 @@ func TestSet(t *testing.T) {
 			t.Errorf("%s: %s, want %s", tt.set, got, tt.want)
 		}
 	}
-	for _, bad := range []string{"train", "=1", "a..b=1", "train.steps.x=1", "train.grid.c.steps=1", "x=[", "train.steps.x.y=1"} {
-		root, err := strictyaml.Parse("r.yaml", []byte("train: {steps: 1, grid: [{name: a}]}"))
+	for _, bad := range []string{"tune.phases.2.steps=1", "train", "=1", "a..b=1", "train.steps.x=1", "train.grid.c.steps=1", "x=[", "train.steps.x.y=1"} {
+		root, err := strictyaml.Parse("r.yaml", []byte("{train: {steps: 1, grid: [{name: a}]}, tune: {phases: [{}]}}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +163,7 @@ func TestVariants(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := Variants(n, reflect.TypeFor[options]())
+		list, err := Variants(n, reflect.TypeFor[options](), true)
 		if err != nil {
 			t.Errorf("%s: %v", tt.text, err)
 			continue
@@ -189,28 +192,36 @@ func TestVariantErrors(t *testing.T) {
 		{"{name: ..}", "cannot name a folder"},
 		{"{skip: 3}", "want true or false"},
 		{"{grid: [{name: x}, {name: x}]}", `two variants are called "x"`},
+		{"{phases: {a: 1}}", "phases: want a list"},
+		{"{phases: []}", "phases: want a list"},
+		{"{phases: [1]}", "phases: want keys and values"},
+		{"{phases: [{name: x}, {name: x}]}", `two phases are called "x"`},
+		{"{phases: [{name: '2'}, {}]}", `two phases are called "2"`},
+		{"{phases: [{name: a/b}]}", "cannot name a folder"},
+		{"{phases: [{steps: [1, 2]}]}", "phases: steps takes one value, got a list"},
+		{"{phases: [" + strings.Repeat("{},", 64) + "{}]}", "phases: 65 of them"},
 		{"{steps: [" + strings.Repeat("1,", 300) + "1]}", "more than 256 variants"},
 	} {
 		n, err := strictyaml.Parse("r.yaml", []byte(tt.text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Variants(n, reflect.TypeFor[options]()); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Variants(n, reflect.TypeFor[options](), true); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%.40s: %v, want %q", tt.text, err, tt.want)
 		}
 	}
-	if list, err := Variants(nil, reflect.TypeFor[options]()); list != nil || err != nil {
+	if list, err := Variants(nil, reflect.TypeFor[options](), true); list != nil || err != nil {
 		t.Errorf("no section: %v, %v", list, err)
 	}
 }
 
 func TestSchema(t *testing.T) {
-	s := Schema(reflect.ValueOf(options{Steps: 3, Kind: "a"}), true, []string{"data"})
+	s := Schema(reflect.ValueOf(options{Steps: 3, Kind: "a"}), Form{Grid: true, Phases: true}, []string{"data"})
 	properties := s["properties"].(map[string]any)
 	if _, ok := properties["data"]; ok {
 		t.Error("a key that is left out is there")
 	}
-	for _, key := range []string{"steps", "method", "kind", "depth", "seed", "grid", "name", "skip", "only"} {
+	for _, key := range []string{"steps", "method", "kind", "depth", "seed", "grid", "name", "skip", "only", "phases"} {
 		if properties[key] == nil {
 			t.Errorf("%s is missing", key)
 		}
@@ -221,10 +232,75 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// TestPhases holds that phases are laid over each variant, and that a variant may have its own.
+func TestPhases(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want []string
+		why  string
+	}{
+		{"{steps: 1, phases: null}", nil, "nothing is no phase"},
+		{"{steps: 1, kind: x, phases: [{steps: 2}, {name: last, kind: y}]}", []string{": 1 {2 x}", ": last {1 y}"}, "what a phase does not say, the section does"},
+		{"{steps: [1, 2], phases: [{}, {kind: y}]}", []string{"steps_1: 1 {1 }", "steps_1: 2 {1 y}", "steps_2: 1 {2 }", "steps_2: 2 {2 y}"}, "every combination has them"},
+		{"{phases: [{}, {steps: 3}], grid: [{name: a}, {name: b, phases: [{steps: 4}]}, {name: c, phases: null}]}",
+			[]string{"a: 1 {0 }", "a: 2 {3 }", "b: 1 {4 }"}, "an entry of the grid has its own, or none"},
+	} {
+		n, err := strictyaml.Parse("r.yaml", []byte(tt.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := Variants(n, reflect.TypeFor[options](), true)
+		if err != nil {
+			t.Errorf("%s: %v", tt.text, err)
+			continue
+		}
+		var got []string
+		for _, v := range list {
+			for _, p := range v.Phases {
+				var o options
+				if err := p.Node.Decode(&o); err != nil {
+					t.Errorf("%s: %v", tt.text, err)
+				}
+				got = append(got, fmt.Sprintf("%s: %s {%d %s}", v.Label, p.Label, o.Steps, o.Kind))
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s%s", tt.text, diff, tt.why)
+		}
+	}
+	n, err := strictyaml.Parse("r.yaml", []byte("{phases: [{}]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := Variants(n, reflect.TypeFor[options](), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o options
+	if err := list[0].Node.Decode(&o); err == nil || !strings.Contains(err.Error(), `unknown key "phases"`) {
+		t.Errorf("phases in a section without: %v", err)
+	}
+}
+
+func TestLayers(t *testing.T) {
+	n, err := strictyaml.Parse("r.yaml", []byte("{steps: 0, phases: [{steps: 1}], grid: [{steps: 2, phases: [{steps: 3}, {steps: 4}]}, {steps: 5}]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, layer := range Layers(n) {
+		got = append(got, layer.Get("steps").Text)
+	}
+	if diff := cmp.Diff([]string{"0", "2", "5", "1", "3", "4"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add("train: {steps: [1, 2], grid: [{name: a}]}", "train.steps=3")
 	f.Add("extends: a.yaml", "a.b.c=[1,{d: e}]")
 	f.Add("kind: ${run.dir}", "grid.0.x=1")
+	f.Add("train: {phases: [{steps: 1}, {name: b}]}", "train.phases.b.steps=3")
 	f.Fuzz(func(t *testing.T, text, set string) {
 		root, err := Load("a.yaml", memory(map[string]string{"a.yaml": text}), paths)
 		if err != nil {
@@ -237,7 +313,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		for _, p := range root.Map {
-			list, err := Variants(p.Value, reflect.TypeFor[options]())
+			list, err := Variants(p.Value, reflect.TypeFor[options](), true)
 			if err != nil {
 				continue
 			}
@@ -247,6 +323,9 @@ func FuzzLoad(f *testing.F) {
 			for _, v := range list {
 				var o options
 				_ = v.Node.Decode(&o) // an error is fine, a panic is not
+				for _, phase := range v.Phases {
+					_ = phase.Node.Decode(&o)
+				}
 			}
 		}
 	})
