@@ -259,6 +259,16 @@ func TestOtherModel(t *testing.T) {
 	if !bytes.Equal(weightsOf(t, same.Out), weightsOf(t, o.Out)) {
 		t.Error("from the older checkpoint come other weights")
 	}
+	forgetSettings(t, list[1], "muon_momentum", "text.MaxDocBytes")
+	later := o
+	later.Out, later.ResumeFromCheckpoint, later.MuonMomentum = filepath.Join(t.TempDir(), "l"), list[1], 0.5
+	if _, err := Run(context.Background(), later); err == nil || !strings.Contains(err.Error(), "muon_momentum is 0.5, the run was started with 0.95") {
+		t.Errorf("error %v, want that what an older lep did not know was the default", err)
+	}
+	later.Out, later.MuonMomentum = filepath.Join(t.TempDir(), "m"), o.MuonMomentum
+	if r := mustRun(t, later); r.Resumed != 4 {
+		t.Errorf("resumed at %d from a checkpoint of an older lep, want 4", r.Resumed)
+	}
 	state := filepath.Join(list[0], stateFile)
 	data, err := os.ReadFile(state)
 	if err != nil {
@@ -271,6 +281,36 @@ func TestOtherModel(t *testing.T) {
 	same.Out, same.ResumeFromCheckpoint = filepath.Join(t.TempDir(), "w"), list[0]
 	if _, err := Run(context.Background(), same); err == nil || !strings.Contains(err.Error(), "its bytes have changed") {
 		t.Errorf("error %v, want that the bytes have changed", err)
+	}
+}
+
+// forgetSettings takes settings out of a checkpoint's recipe, which an older lep did not have; "a.b" is a key of one.
+func forgetSettings(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	path := filepath.Join(dir, manifestFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest map[string]any
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		at := manifest["recipe"].(map[string]any)
+		if outer, inner, ok := strings.Cut(name, "."); ok {
+			at, name = at[outer].(map[string]any), inner
+		}
+		if _, ok := at[name]; !ok {
+			t.Fatalf("%s: the recipe has no %s", path, name)
+		}
+		delete(at, name)
+	}
+	if data, err = json.Marshal(manifest); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -280,18 +281,22 @@ func fingerprint(m *checkpoint.Model) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// sameRecipe refuses a checkpoint that was made with other settings or of another model.
+// sameRecipe refuses a checkpoint that was made with other settings or of another model. A setting that its lep
+// did not know yet counts as the default: that is how things were before there was a choice.
 func sameRecipe(place string, was, now map[string]json.RawMessage) error {
-	keys := map[string]bool{}
-	for k := range was {
-		keys[k] = true
+	raw, err := json.Marshal(DefaultOptions())
+	if err != nil {
+		return err
 	}
+	defaults, before := object(raw), maps.Clone(was)
 	for k := range now {
-		keys[k] = true
+		if _, ok := was[k]; !ok {
+			before[k] = defaults[k] // nil for what is no setting
+		}
 	}
 	var differ []string
-	for k := range keys {
-		if compact(was[k]) != compact(now[k]) {
+	for k := range before {
+		if !sameSetting(before[k], now[k], defaults[k]) {
 			differ = append(differ, k)
 		}
 	}
@@ -304,7 +309,43 @@ func sameRecipe(place string, was, now map[string]json.RawMessage) error {
 		return hint.Errorf(advice, "%s: the checkpoint is of another model", place)
 	}
 	k := differ[0]
-	return hint.Errorf(advice, "%s: %s is %s, the run was started with %s", place, k, compact(now[k]), compact(was[k]))
+	return hint.Errorf(advice, "%s: %s is %s, the run was started with %s", place, k, compact(now[k]), compact(before[k]))
+}
+
+// sameSetting compares two values of a setting, key by key if they have keys; one that was not there counts as the
+// default's.
+func sameSetting(was, now, fallback json.RawMessage) bool {
+	if compact(was) == compact(now) {
+		return true
+	}
+	before, after, defaults := object(was), object(now), object(fallback)
+	if before == nil || after == nil {
+		return false
+	}
+	for k := range before {
+		if _, ok := after[k]; !ok {
+			return false
+		}
+	}
+	for k, value := range after {
+		old, ok := before[k]
+		if !ok {
+			old = defaults[k]
+		}
+		if !sameSetting(old, value, defaults[k]) {
+			return false
+		}
+	}
+	return true
+}
+
+// object reads a value with keys, nil if it is none.
+func object(raw json.RawMessage) map[string]json.RawMessage {
+	var o map[string]json.RawMessage
+	if json.Unmarshal(raw, &o) != nil {
+		return nil
+	}
+	return o
 }
 
 // compact is JSON without the blanks that an indented file has.
