@@ -119,7 +119,7 @@ func (e *Engine) Generate(ctx context.Context, reqs []Request) ([]Result, error)
 				err = s.req.OnResult(s.result)
 			}
 		}
-		if err == nil && !finished {
+		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {

@@ -9,10 +9,17 @@ var widened = sync.Pool{New: func() any { return new([]float32) }}
 // place of a library: for so few, widening would cost as much as the product.
 const fewRows = 128
 
-// widePool holds the products in progress of those.
-var widePool = sync.Pool{New: func() any { return newProduct[float32]() }}
+// wide are builtin kernels beside a library, by their threads.
+var wide sync.Map
 
-var wideKernel, _ = builtinKernels()
+func wideBuiltin(threads int) *builtinBLAS {
+	b, ok := wide.Load(threads)
+	if !ok {
+		s, d := builtinKernels()
+		b, _ = wide.LoadOrStore(threads, newBuiltin(threads, s, d))
+	}
+	return b.(*builtinBLAS)
+}
 
 // stripValues bounds such a strip: 4 MiB of float32.
 const stripValues = 1 << 20
@@ -27,11 +34,10 @@ func SGEMMBF16(bl BLAS, transA, transB bool, m, n, k int, alpha float32, a []flo
 	checkGEMM(transA, transB, m, n, k, len(a), lda, len(b), ldb, len(c), ldc)
 	bi, ok := bl.(*builtinBLAS)
 	if ok || m <= fewRows && preferBuiltin() {
-		pool, kern, threads := &widePool, wideKernel, threadsOf(bl)
-		if ok {
-			pool, kern, threads = bi.pool32, bi.s, bi.threads
+		if !ok {
+			bi = wideBuiltin(threadsOf(bl))
 		}
-		runProduct(pool, kern, threads, m, n, k, alpha, operand[float32]{data: a, ld: lda, trans: transA},
+		runProduct(bi.pool32, bi.s, bi.crew, m, n, k, alpha, operand[float32]{data: a, ld: lda, trans: transA},
 			operand[float32]{bf16: b, ld: ldb, trans: transB}, beta, c, ldc, false)
 		return
 	}

@@ -2,6 +2,17 @@ package linalg
 
 import "math"
 
+// packOperand packs depth [p0, p0+k) of columns [j0, j0+w) of an operand into panels of a
+// width.
+func (kn *kernel[F]) packOperand(dst []F, width int, src operand[F], j0, w, p0, k int) {
+	packPanels(kn, dst, width, src, j0, w, p0, k)
+	if kn.pair != nil {
+		for j := 0; j < w; j += width {
+			kn.pair(dst[j*k:(j+width)*k], width)
+		}
+	}
+}
+
 // packPanels packs depth [p0, p0+k) of columns [j0, j0+w) of an operand (the B side;
 // the A side asks for its transpose) into panels (k, r) one after the other, the last
 // filled with zeros. No memory beyond the operand is read.

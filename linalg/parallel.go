@@ -55,44 +55,6 @@ func (t *team) loop(worker int) {
 	}
 }
 
-// barrier lets the workers of a team meet between the phases of one piece of work,
-// which is cheaper than sending them home and waking them for each phase.
-type barrier struct {
-	size    int32
-	arrived atomic.Int32
-	round   atomic.Uint32
-	mu      sync.Mutex
-	open    *sync.Cond
-}
-
-// spins is how often a worker looks for the others before it goes to sleep, some
-// 10 µs: less than a wake-up costs, and not enough to hurt on a busy machine.
-const spins = 8000
-
-// wait returns when all workers have called it; the last one calls last before.
-func (b *barrier) wait(last func()) {
-	round := b.round.Load()
-	if b.arrived.Add(1) == b.size {
-		b.arrived.Store(0)
-		last()
-		b.mu.Lock()
-		b.round.Add(1)
-		b.mu.Unlock()
-		b.open.Broadcast()
-		return
-	}
-	for range spins {
-		if b.round.Load() != round {
-			return
-		}
-	}
-	b.mu.Lock()
-	for b.round.Load() == round {
-		b.open.Wait()
-	}
-	b.mu.Unlock()
-}
-
 // spread cuts [0, n) into spans of at least grain elements, a multiple of align
 // except the last, and calls fn for each, on up to threads goroutines. The spans
 // do not change the result as long as elements are independent.

@@ -36,7 +36,7 @@ func (t *attentionTask) lowestKey(row, i int) int {
 	return lo
 }
 
-func (t *attentionTask) part(worker, i int) {
+func (t *attentionTask) Part(worker, i int) {
 	if t.backward {
 		t.partBackward(worker, i)
 		return
@@ -152,7 +152,7 @@ func (s *sequences) attend(m *Model, l int, a *layerActs) {
 	t := &m.tasks.attention
 	*t = attentionTask{m: m, n: s.n, t: s.t, window: m.layers[l].window, cap: float32(m.Config.AttnLogitSoftcapping),
 		qkv: a.qkv, ctx: a.ctx, lse: a.lse, first: s.first}
-	m.workers.run(s.n/s.t*m.Config.NumAttentionHeads*parts(s.t, queryBlock), t)
+	m.crew.Run(s.n/s.t*m.Config.NumAttentionHeads*parts(s.t, queryBlock), t)
 }
 
 // attendBackward turns dctx into dqkv.
@@ -160,7 +160,7 @@ func (s *sequences) attendBackward(m *Model, l int, a *layerActs, dqkv, dctx []f
 	t := &m.tasks.attention
 	*t = attentionTask{m: m, n: s.n, t: s.t, window: m.layers[l].window, cap: float32(m.Config.AttnLogitSoftcapping),
 		qkv: a.qkv, ctx: a.ctx, lse: a.lse, first: s.first, backward: true, dqkv: dqkv, dctx: dctx}
-	m.workers.run(s.n/s.t*m.Config.NumKeyValueHeads, t)
+	m.crew.Run(s.n/s.t*m.Config.NumKeyValueHeads, t)
 }
 
 // softcap replaces x by cap·tanh(x/cap).
@@ -193,7 +193,7 @@ type rowTask struct {
 	parallel int       // rows per part
 }
 
-func (t *rowTask) part(_, i int) {
+func (t *rowTask) Part(_, i int) {
 	cfg := t.m.Config
 	h, heads, hd := cfg.NumAttentionHeads, cfg.NumAttentionHeads+cfg.NumKeyValueHeads, cfg.HeadDim
 	half := hd / 2
@@ -238,7 +238,7 @@ func (t *rowTask) part(_, i int) {
 func (m *Model) positionHeads(ly *layer, a *layerActs, s *sequences) {
 	t := &m.tasks.row
 	*t = rowTask{m: m, ly: ly, a: a, table: m.tableOf(ly, s), pos: s.pos, n: s.n, ld: m.qkvWidth(), parallel: rowsPerPart(m.qkvWidth())}
-	m.workers.run(parts(s.n, t.parallel), t)
+	m.crew.Run(parts(s.n, t.parallel), t)
 }
 
 // positionHeadsBackward turns the gradients of queries and keys in dqkv back.
@@ -247,7 +247,7 @@ func (m *Model) positionHeadsBackward(ly *layer, a *layerActs, s *sequences, dqk
 	*t = rowTask{m: m, ly: ly, a: a, table: m.tableOf(ly, s), pos: s.pos, n: s.n, ld: m.qkvWidth(), parallel: rowsPerPart(m.qkvWidth()),
 		dqkv: dqkv, partial: m.work.partial}
 	p := parts(s.n, t.parallel)
-	m.workers.run(p, t)
+	m.crew.Run(p, t)
 	if ly.qNorm == nil {
 		return
 	}

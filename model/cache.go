@@ -41,7 +41,7 @@ func (m *Model) NewCache(slots, capacity int) (*Cache, error) {
 		n := slots * m.Config.NumKeyValueHeads * capacity * m.Config.HeadDim
 		c.k, c.v = append(c.k, make([]float32, n)), append(c.v, make([]float32, n))
 	}
-	for range m.workers.n {
+	for range m.crew.Size() {
 		c.scores = append(c.scores, make([]float32, queryBlock*capacity))
 	}
 	return c, nil
@@ -148,7 +148,7 @@ type cachedPart struct {
 	single           bool
 }
 
-func (t *cachedTask) part(worker, i int) {
+func (t *cachedTask) Part(worker, i int) {
 	p := t.parts[i]
 	cfg := t.m.Config
 	h, hd := cfg.NumAttentionHeads, cfg.HeadDim
@@ -246,5 +246,5 @@ func (c *Cache) attend(m *Model, l int, a *layerActs) {
 		}
 		row += n
 	}
-	m.workers.run(len(t.parts), t)
+	m.crew.Run(len(t.parts), t)
 }

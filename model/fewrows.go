@@ -34,7 +34,7 @@ func (m *Model) forwardShared(x []float32, ldx, n int, outs ...output) {
 	for _, o := range outs {
 		t.add(o.lin.w, o.y, o.ld)
 	}
-	m.workers.run(t.parts, t)
+	m.crew.Run(t.parts, t)
 	for _, o := range outs {
 		o.lin.addTerms(m, o.y, o.ld, x, ldx, n)
 	}
@@ -68,7 +68,7 @@ func (t *vectorTask) add(w *weight, y []float32, ldy int) {
 	t.parts += parts(w.rows, j.span)
 }
 
-func (t *vectorTask) part(_, i int) {
+func (t *vectorTask) Part(_, i int) {
 	at := t.count - 1
 	for t.jobs[at].from > i {
 		at--
@@ -118,7 +118,7 @@ func (m *Model) fewProduct(y []float32, ldy int, x []float32, ldx, n int, w *wei
 	t := &m.tasks.vector
 	*t = vectorTask{x: x, ldx: ldx, n: n}
 	t.add(w, to, ld)
-	m.workers.run(t.parts, t)
+	m.crew.Run(t.parts, t)
 	if add {
 		for i := range n {
 			addBias(y[i*ldy:i*ldy+w.rows], to[i*ld:(i+1)*ld])

@@ -31,7 +31,7 @@ type lossTask struct {
 	cap     float32
 }
 
-func (t *lossTask) part(_, i int) {
+func (t *lossTask) Part(_, i int) {
 	z := t.logits[i*t.v : (i+1)*t.v]
 	token := t.rows[i]
 	target := t.targets[token]
@@ -77,7 +77,7 @@ func (m *Model) headLoss(hidden, dhidden []float32, scale float32, grad bool) {
 		t := &m.tasks.loss
 		*t = lossTask{logits: z, v: v, rows: w.rows[from : from+n], targets: w.seqs.targets, nll: w.nll,
 			grad: grad, scale: scale, cap: float32(m.Config.FinalLogitSoftcapping)}
-		m.workers.run(n, t)
+		m.crew.Run(n, t)
 		if !grad {
 			continue
 		}

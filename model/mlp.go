@@ -70,7 +70,7 @@ type gluTask struct {
 
 const gluPart = 1 << 13
 
-func (t *gluTask) part(_, i int) {
+func (t *gluTask) Part(_, i int) {
 	lo, hi := i*gluPart, min((i+1)*gluPart, len(t.out))
 	if t.backward {
 		gluBackward(t.f, t.out[lo:hi], t.gate[lo:hi], t.up[lo:hi])
@@ -82,5 +82,5 @@ func (t *gluTask) part(_, i int) {
 func (m *Model) glu(out, gate, up []float32, backward bool) {
 	t := &m.tasks.glu
 	*t = gluTask{f: m.act, out: out, gate: gate, up: up, backward: backward}
-	m.workers.run(parts(len(out), gluPart), t)
+	m.crew.Run(parts(len(out), gluPart), t)
 }

@@ -76,9 +76,11 @@ type Param struct {
 type Model struct {
 	Config *Config
 
-	blas    linalg.BLAS // large products
-	inner   linalg.BLAS // small products inside a worker: one thread
-	workers *workers
+	blas    linalg.BLAS  // large products
+	inner   linalg.BLAS  // small products inside a worker: one thread
+	crew    *linalg.Crew // for all other work; that of blas if it has one of this size
+	own     bool         // the crew is nobody else's
+	threads int
 
 	embed, head *weight // the same when tied
 	layers      []layer
@@ -134,11 +136,10 @@ type layer struct {
 // New reads the weights of an architecture. Errors name the tensor with its shape and
 // the shape that config.json gives.
 func New(cfg *Config, src Source, opts Options) (*Model, error) {
-	m := &Model{Config: cfg, blas: opts.BLAS, recompute: opts.Recompute}
-	threads := opts.threads()
+	m := &Model{Config: cfg, blas: opts.BLAS, recompute: opts.Recompute, threads: opts.threads()}
 	var err error
 	if m.blas == nil {
-		if m.blas, err = linalg.Open("auto", threads); err != nil {
+		if m.blas, err = linalg.Open("auto", m.threads); err != nil {
 			return nil, err
 		}
 	}
@@ -154,22 +155,30 @@ func New(cfg *Config, src Source, opts Options) (*Model, error) {
 	if m.localFreq, err = cfg.localFrequencies(); err != nil {
 		return nil, err
 	}
-	m.workers = newWorkers(threads)
+	if m.crew = linalg.CrewOf(m.blas); m.crew == nil || m.crew.Size() != m.threads {
+		m.crew, m.own = linalg.NewCrew(m.threads), true
+	}
 	if err := m.load(src, opts); err != nil {
-		m.workers.stop()
+		m.Close()
 		return nil, err
 	}
 	m.embedScale, m.scoreScale = 1, float32(1/sqrt(cfg.QueryPreAttnScalar))
 	if cfg.family.gemma {
 		m.normPlus, m.embedScale = 1, float32(sqrt(float64(cfg.HiddenSize)))
 	}
-	runtime.AddCleanup(m, (*workers).stop, m.workers)
+	if m.own {
+		runtime.AddCleanup(m, (*linalg.Crew).Stop, m.crew)
+	}
 	return m, nil
 }
 
 // Close ends the model's goroutines at once, rather than when the model is collected. The
 // model cannot be used afterwards.
-func (m *Model) Close() { m.workers.stop() }
+func (m *Model) Close() {
+	if m.own {
+		m.crew.Stop()
+	}
+}
 
 // BLAS names the library that does the large products.
 func (m *Model) BLAS() string { return m.blas.Name() }

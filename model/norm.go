@@ -50,7 +50,7 @@ type normTask struct {
 	keepDW       bool
 }
 
-func (t *normTask) part(_, i int) {
+func (t *normTask) Part(_, i int) {
 	d := len(t.w)
 	size := rowsPerPart(d)
 	lo, hi := i*size, min((i+1)*size, t.rows)
@@ -70,7 +70,7 @@ func (t *normTask) part(_, i int) {
 func (m *Model) norm(y, rstd, x []float32, w *weight, n int) {
 	t := &m.tasks.norm
 	*t = normTask{y: y, x: x, rstd: rstd, w: w.data, plus: m.normPlus, eps: m.Config.RMSNormEps, rows: n}
-	m.workers.run(parts(n, rowsPerPart(len(w.data))), t)
+	m.crew.Run(parts(n, rowsPerPart(len(w.data))), t)
 }
 
 // normBackward adds to dx (or with assign writes) the gradient through rmsNorm, and to the
@@ -81,7 +81,7 @@ func (m *Model) normBackward(dx, dy, rstd, x []float32, w *weight, n int, assign
 	t := &m.tasks.norm
 	*t = normTask{dx: dx, dy: dy, x: x, rstd: rstd, w: w.data, plus: m.normPlus, rows: n, backward: true, assign: assign,
 		partial: m.work.partial, keepDW: w.grad != nil}
-	m.workers.run(p, t)
+	m.crew.Run(p, t)
 	if w.grad != nil {
 		for i := range p {
 			for j, v := range m.work.partial[i*d : (i+1)*d] {

@@ -135,7 +135,7 @@ type embedTask struct {
 
 const embedColumns = 64
 
-func (t *embedTask) part(_, i int) {
+func (t *embedTask) Part(_, i int) {
 	d := t.m.Config.HiddenSize
 	if t.backward {
 		lo, hi := i*embedColumns, min((i+1)*embedColumns, d)
@@ -159,7 +159,7 @@ func (t *embedTask) part(_, i int) {
 func (m *Model) embedTokens(x []float32, ids []int32) {
 	t := &m.tasks.embed
 	*t = embedTask{m: m, ids: ids, x: x}
-	m.workers.run(parts(len(ids), rowsPerPart(m.Config.HiddenSize)), t)
+	m.crew.Run(parts(len(ids), rowsPerPart(m.Config.HiddenSize)), t)
 }
 
 // embedBackward adds dx (N, D) to the rows of ids.
@@ -171,5 +171,5 @@ func (m *Model) embedBackward(ids []int32, dx []float32) {
 	}
 	t := &m.tasks.embed
 	*t = embedTask{m: m, ids: ids, x: dx, backward: true}
-	m.workers.run(parts(m.Config.HiddenSize, embedColumns), t)
+	m.crew.Run(parts(m.Config.HiddenSize, embedColumns), t)
 }

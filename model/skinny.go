@@ -24,7 +24,7 @@ type skinnyTask struct {
 
 const skinnyPart = 32 // rows of W, even
 
-func (t *skinnyTask) part(_, i int) {
+func (t *skinnyTask) Part(_, i int) {
 	w, cols := t.w, t.w.cols
 	lead := cols &^ 7
 	var sums [8]float32 // of rows r and r+1 with four rows of x
@@ -81,5 +81,5 @@ func (m *Model) skinnyProduct(y []float32, ldy int, x []float32, ldx, n int, w *
 	clear(packed[n*w.cols:])
 	t := &m.tasks.skinny
 	*t = skinnyTask{w: w, y: y, ldy: ldy, x: packed, n: n, add: add}
-	m.workers.run(parts(w.rows, skinnyPart), t)
+	m.crew.Run(parts(w.rows, skinnyPart), t)
 }

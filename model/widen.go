@@ -38,7 +38,7 @@ func (m *Model) widen(w *weight, first, rows int) []float32 {
 	m.work.tile = grow(m.work.tile, max(n, w.tileRows()*w.cols))
 	t := &m.tasks.widen
 	*t = widenTask{dst: m.work.tile[:n], w: w, first: first, rows: rows}
-	m.workers.run(parts(rows, rowsPerPart(w.cols)), t)
+	m.crew.Run(parts(rows, rowsPerPart(w.cols)), t)
 	return m.work.tile[:n]
 }
 
@@ -48,7 +48,7 @@ type widenTask struct {
 	first, rows int
 }
 
-func (t *widenTask) part(_, i int) {
+func (t *widenTask) Part(_, i int) {
 	size, cols := rowsPerPart(t.w.cols), t.w.cols
 	for r := i * size; r < min((i+1)*size, t.rows); r++ {
 		t.w.row32(t.dst[r*cols:(r+1)*cols], t.first+r)
@@ -65,7 +65,7 @@ type quantizeTask struct {
 	scratch [][]float32 // by worker: a row
 }
 
-func (t *quantizeTask) part(worker, i int) {
+func (t *quantizeTask) Part(worker, i int) {
 	w, groups := t.w, int8Groups(t.w.cols)
 	size, row := rowsPerPart(w.cols), t.scratch[worker]
 	for r := i * size; r < min((i+1)*size, w.rows); r++ {
@@ -77,9 +77,9 @@ func (t *quantizeTask) part(worker, i int) {
 // quantize fills w from the file.
 func (m *Model) quantize(w *weight, v tensor.View) {
 	w.int8, w.scales = make([]int8, w.rows*w.cols), make([]float32, w.rows*int8Groups(w.cols))
-	t := &quantizeTask{w: w, view: v, scratch: make([][]float32, m.workers.n)}
+	t := &quantizeTask{w: w, view: v, scratch: make([][]float32, m.crew.Size())}
 	for i := range t.scratch {
 		t.scratch[i] = make([]float32, w.cols)
 	}
-	m.workers.run(parts(w.rows, rowsPerPart(w.cols)), t)
+	m.crew.Run(parts(w.rows, rowsPerPart(w.cols)), t)
 }

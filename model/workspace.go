@@ -52,6 +52,13 @@ type tasks struct {
 	cached    cachedTask
 }
 
+// rowsPerPart is how many rows one part of a row-wise task has: enough work to be
+// worth handing out, few enough rows to balance.
+func rowsPerPart(cols int) int { return max(1, 16384/max(cols, 1)) }
+
+// parts returns how many parts of size rows cover n rows.
+func parts(n, size int) int { return (n + size - 1) / size }
+
 // take cuts slices from an arena; with a nil arena it only counts.
 type take struct {
 	arena []float32
@@ -134,7 +141,7 @@ func (m *Model) layout(t *take, key workspaceKey) {
 		}
 		w.partial = t.floats(max(parts(n, rowsPerPart(d))*d, parts(n, rowsPerPart(m.qkvWidth()))*2*hd))
 	}
-	w.scores = grow(w.scores, m.workers.n)
+	w.scores = grow(w.scores, m.threads)
 	if key.t > 0 { // attention over a batch
 		block := min(queryBlock, key.t) * key.t
 		for i := range w.scores {
@@ -165,7 +172,7 @@ func Estimate(cfg *Config, opts Options, b, t int) (Memory, error) {
 	if err != nil {
 		return Memory{}, err
 	}
-	m := &Model{Config: cfg, recompute: opts.Recompute, workers: &workers{n: opts.threads()}}
+	m := &Model{Config: cfg, recompute: opts.Recompute, threads: opts.threads()}
 	var e Memory
 	for _, l := range loras {
 		e.Trained += 4 * l.elements()
