@@ -1,11 +1,9 @@
 package recipe
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,13 +13,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/goccy/go-yaml"
-
 	"lep/checkpoint"
 	"lep/corpus"
 	"lep/internal/atomic"
-	"lep/internal/hint"
-	"lep/train"
 )
 
 // digests knows the SHA-256 of files. Those of unchanged files (by size and time) are remembered
@@ -190,85 +184,4 @@ func below(root string, want func(name string) bool) ([]string, error) {
 	})
 	slices.Sort(out)
 	return out, err
-}
-
-// settings spells a stage's options with their YAML keys.
-func settings(options any) (json.RawMessage, error) {
-	raw, err := yaml.MarshalWithOptions(options, yaml.JSON())
-	return bytes.TrimSpace(raw), err
-}
-
-// versions count the changes of what a stage makes of the same inputs: a higher number runs it again.
-var versions = map[Kind]int{KindVocab: 1, KindInit: 1, KindTrain: 1, KindPropagate: 1, KindCalibrate: 1, KindTune: 1, KindInstruct: 1,
-	KindExport: 1, KindEval: 1, KindReport: 1}
-
-// hash is what a stage's result follows from: its kind, options, inputs and the stages before it. Paths
-// count by what they hold, so that a folder may be moved.
-func (r *Run) hash(s *Stage) (string, map[string]string, error) {
-	text, err := settings(thatMatter(s.options))
-	if err != nil {
-		return "", nil, fmt.Errorf("stage %s: %w", s.Name, err)
-	}
-	spelled := string(text)
-	inputs := map[string]string{}
-	list := slices.Clone(s.inputs)
-	slices.SortFunc(list, func(a, b input) int { return len(b.path) - len(a.path) })
-	for _, in := range list {
-		digest, err := r.digests.input(in)
-		if err != nil {
-			return "", nil, in.missing(s, err)
-		}
-		inputs[in.path] = digest
-		quoted, err := json.Marshal(in.path)
-		if err != nil {
-			return "", nil, err
-		}
-		spelled = strings.ReplaceAll(spelled, string(quoted), `"`+digest+`"`)
-	}
-	spelled = strings.ReplaceAll(spelled, r.recipe.RunDir, "${run.dir}")
-	h := sha256.New()
-	fmt.Fprintf(h, "%s %d\n%s\n", s.Kind, versions[s.Kind], spelled)
-	for _, digest := range sortedValues(inputs) {
-		fmt.Fprintln(h, digest)
-	}
-	for _, n := range s.Needs {
-		fmt.Fprintln(h, n.Name, r.state[n].identity)
-	}
-	return hex.EncodeToString(h.Sum(nil)), inputs, nil
-}
-
-// thatMatter are a stage's options without those that change no result: where a training runs and how
-// often it saves.
-func thatMatter(options any) any {
-	switch o := options.(type) {
-	case Train:
-		o.Torch = train.Torch{}
-		o.SaveSteps, o.SaveMinutes, o.SaveTotalLimit, o.LoggingSteps, o.TensorBoard = 0, 0, 0, 0, false
-		return o
-	case Calibrate:
-		if o.API != "" { // the same model may answer at another address
-			o.API = "server"
-		}
-		o.Concurrency, o.Timeout = 0, 0
-		return o
-	}
-	return options
-}
-
-// missing says which setting of which stage named what is not there.
-func (in input) missing(s *Stage, err error) error {
-	advice := hint.Of(err)
-	if advice == "" && errors.Is(err, fs.ErrNotExist) && in.kind != modelPath {
-		advice = "paths in a recipe are relative to the recipe's folder"
-	}
-	return hint.Wrap(fmt.Errorf("stage %s: %s: %w", s.Name, in.name, err), advice)
-}
-
-func sortedValues(m map[string]string) []string {
-	out := make([]string, 0, len(m))
-	for _, v := range m {
-		out = append(out, v)
-	}
-	slices.Sort(out)
-	return out
 }

@@ -84,7 +84,7 @@ func (g *graph) vocab(v variant[build.Options]) *Stage {
 	o := v.opts
 	o.Base = g.r.Models.Source
 	s := g.add(KindVocab, v.label, "vocabulary", o)
-	g.valid(s, "tokenizer", o.Validate())
+	g.valid(s, o.Validate())
 	s.reads("base", modelPath, o.Base)
 	s.reads("add", modelPath, o.Add)
 	s.reads("corpus", dataPath, o.Files...)
@@ -97,7 +97,7 @@ func (g *graph) init(label string, vocab *Stage, v variant[propagate.EmbedOption
 	s := g.add(KindInit, dash(label, v.label), "model", nil, vocab)
 	o.Model, o.Tokenizer, o.Out = g.r.Models.Source, vocab.Out(), s.Out()
 	s.options = o
-	g.valid(s, "init", o.Validate())
+	g.valid(s, o.Validate())
 	s.reads("model", modelPath, o.Model)
 	return s
 }
@@ -163,6 +163,6 @@ func (g *graph) phase(kind Kind, p point, o Train, answers *Stage) *Stage {
 	}
 	o.Model, o.Out, o.Seed, s.seed = p.at.dir(), s.Out(), p.seed, p.seed
 	s.options = o
-	g.valid(s, string(kind), o.Validate())
+	g.valid(s, o.Validate())
 	return s
 }

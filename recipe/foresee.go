@@ -94,7 +94,9 @@ func (known shapes) begin(s *Stage) (*shape, error) {
 			return known[n], nil
 		}
 	}
-	i := slices.IndexFunc(s.inputs, func(in input) bool { return in.kind == modelPath && slices.Contains([]string{"model", "base", "donor"}, in.name) })
+	i := slices.IndexFunc(s.inputs, func(in input) bool {
+		return in.kind == modelPath && slices.Contains([]string{"model", "base", "donor"}, in.name)
+	})
 	if i < 0 {
 		return nil, nil
 	}

@@ -144,11 +144,7 @@ func (g *gathering) step(s *Stage) error {
 // settings lists what a stage has beside its package's defaults.
 func (g *gathering) settings(s *Stage, rec *Record) []report.Setting {
 	var now, defaults map[string]json.RawMessage
-	section := map[Kind]string{KindVocab: "tokenizer"}[s.Kind]
-	if section == "" {
-		section = string(s.Kind)
-	}
-	raw, err := settings(sectionOf(section).value)
+	raw, err := settings(sectionOf(s.Kind.section()).value)
 	if err != nil || json.Unmarshal(raw, &defaults) != nil || json.Unmarshal(rec.Options, &now) != nil {
 		return nil
 	}

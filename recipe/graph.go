@@ -28,6 +28,14 @@ const (
 
 var kinds = []Kind{KindVocab, KindInit, KindTrain, KindPropagate, KindCalibrate, KindTune, KindInstruct, KindExport, KindEval, KindReport}
 
+// section is the part of a recipe that has a kind's settings.
+func (k Kind) section() string {
+	if k == KindVocab {
+		return "tokenizer"
+	}
+	return string(k)
+}
+
 // Stage is a piece of work whose result is kept.
 type Stage struct {
 	Name  string
@@ -202,9 +210,9 @@ func (s *Stage) begins(name string, p place) {
 }
 
 // valid keeps the first complaint of a package about its settings.
-func (g *graph) valid(s *Stage, section string, err error) {
+func (g *graph) valid(s *Stage, err error) {
 	if err != nil && g.err == nil {
-		g.err = fmt.Errorf("%s: %s (stage %s): %w", g.r.File, section, s.Name, err)
+		g.err = fmt.Errorf("%s: %s (stage %s): %w", g.r.File, s.Kind.section(), s.Name, err)
 	}
 }
 
@@ -240,7 +248,7 @@ func (g *graph) exports() {
 			e := g.add(KindExport, dash(s.Name, v.label), "model.gguf", nil, s)
 			o.Model, o.Out = s.Out(), e.Out()
 			e.options = o
-			g.valid(e, "export", o.Validate())
+			g.valid(e, o.Validate())
 		}
 	}
 }

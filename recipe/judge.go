@@ -20,13 +20,13 @@ func (r *Run) look() error {
 		st := &stageState{}
 		r.state[s] = st
 		var err error
+		if st.record, err = readRecord(s.dir); err != nil {
+			return err
+		}
 		if st.hash, st.inputs, err = r.hash(s); err != nil {
 			return err
 		}
 		st.identity = st.hash
-		if st.record, err = readRecord(s.dir); err != nil {
-			return err
-		}
 		again[s] = r.opts.From != "" && s.named(r.opts.From) || slices.ContainsFunc(s.Needs, func(n *Stage) bool { return again[n] })
 		if err := r.judge(s, st, again[s]); err != nil {
 			return err
@@ -114,10 +114,14 @@ func (r *Run) difference(s *Stage, st *stageState) string {
 	if err != nil {
 		return "its settings have changed"
 	}
-	var before, after map[string]any
-	if json.Unmarshal(st.record.Options, &before) == nil && json.Unmarshal(now, &after) == nil {
-		for key, value := range after {
-			was, is := fmt.Sprint(before[key]), fmt.Sprint(value)
+	defaults, err := settings(sectionOf(s.Kind.section()).value)
+	if err != nil {
+		return "its settings have changed"
+	}
+	var before, after map[string]any // an older lep's record may lack keys: they were as the defaults are
+	if json.Unmarshal(defaults, &before) == nil && json.Unmarshal(st.record.Options, &before) == nil && json.Unmarshal(now, &after) == nil {
+		for _, key := range sortedKeys(after) {
+			was, is := fmt.Sprint(before[key]), fmt.Sprint(after[key])
 			if was != is && len(was)+len(is) < 80 {
 				return fmt.Sprintf("%s was %s and is %s", key, was, is)
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -194,6 +195,85 @@ func TestMoved(t *testing.T) {
 	}
 	r, err = start(filepath.Join(moved, "small.yaml"), opts)
 	must(t, r, err, 2, 0)
+}
+
+// TestOlderRecords holds that a setting which the lep of a record did not have counts as its default, so that
+// stages of an earlier version are kept, and that any other value of it does not.
+func TestOlderRecords(t *testing.T) {
+	path := folder(t, 2)
+	look := func(set ...string) *Run {
+		r, err := Load(path, LoadOptions{Set: set, RunDir: filepath.Join(filepath.Dir(path), "run")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := lay(r, DefaultOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := run.look(); err != nil {
+			t.Fatal(err)
+		}
+		return run
+	}
+	run := look()
+	unknown := strings.NewReplacer(`, "alpha_scale": 1.0`, "", `, "muon_momentum": 0.95`, "", `, "max_repetition": 1.0`, "")
+	spelled := func(options any) []byte {
+		text, err := settings(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []byte(unknown.Replace(string(text)))
+	}
+	for _, s := range run.graph.Stages {
+		st := run.state[s]
+		rec := &Record{Stage: s.Name, Kind: s.Kind, State: Done, Hash: run.mixed(s, spelled(thatMatter(s.options)), st.inputs), Options: spelled(s.options)}
+		st.identity = rec.Hash
+		if err := os.MkdirAll(s.dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := rec.write(s.dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run = look()
+	for _, s := range run.graph.Stages {
+		want := Done
+		if s.Kind == KindCalibrate || strings.Contains(s.Name, "tune") || s.Kind == KindReport {
+			want = Outdated // the recipe's max_repetition is not the default, and what follows from the answers
+		}
+		if st := run.state[s]; st.state != want {
+			t.Errorf("%s is %s (%s), want %s", s.Name, st.state, st.why, want)
+		}
+	}
+	run = look("train.muon_momentum=0.5")
+	i := slices.IndexFunc(run.graph.Stages, func(s *Stage) bool { return s.Name == "train-1" })
+	if st := run.state[run.graph.Stages[i]]; st.state != Outdated || st.why != "muon_momentum was 0.95 and is 0.5" {
+		t.Errorf("train-1 is %s (%s)", st.state, st.why)
+	}
+}
+
+func TestWithout(t *testing.T) {
+	for _, tt := range []struct{ now, was, defaults, want string }{
+		{`{"a": 1, "b": {"c": 2, "d": [3, 4]}}`, `{}`, `{"a": 1, "b": {"c": 2, "d": [3, 4]}}`, `{}`},
+		{`{"a": 1, "b": {"c": 2, "d": 3}}`, `{"a": 9, "b": {"c": 2}}`, `{"a": 1, "b": {"c": 2, "d": 3}}`, `{"a": 1, "b": {"c": 2}}`},
+		{`{"a": 1, "b": 2}`, `{"a": 1}`, `{"a": 1, "b": 3}`, `{"a": 1, "b": 2}`},
+		{`{"a": "x, \"y\": 1", "b": 2}`, `{"a": 1}`, `{"b": 2}`, `{"a": "x, \"y\": 1"}`},
+		{`{"a": 1}`, `null`, `{"a": 1}`, `{"a": 1}`},
+		{`{"a": 1, "a": 2, "b": 3}`, `{"a": 2}`, `{"b": 3}`, `{"a": 1, "a": 2}`},
+	} {
+		if got := string(without([]byte(tt.now), []byte(tt.was), []byte(tt.defaults))); got != tt.want {
+			t.Errorf("%s without what %s lacks of %s: %s, want %s", tt.now, tt.was, tt.defaults, got, tt.want)
+		}
+	}
+	for _, s := range sections() {
+		text, err := settings(s.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := without(text, text, text); string(got) != string(text) {
+			t.Errorf("%s is spelled anew as %s, want %s", s.name, got, text)
+		}
+	}
 }
 
 func TestImpossible(t *testing.T) {

@@ -34,7 +34,7 @@ func (g *graph) propagation(p point, target string, o propagate.Options) *Stage 
 	o.Targets = []propagate.Target{{Model: target, Out: s.Out()}}
 	o.Language, o.License, o.Datasets = m.Language, m.License, m.Datasets
 	s.options = o
-	g.valid(s, "propagate", o.Validate())
+	g.valid(s, o.Validate())
 	s.reads("source", modelPath, m.Source)
 	s.reads("target", modelPath, target)
 	s.reads("occurrences", filePath, o.Occurrences)
@@ -100,7 +100,7 @@ func (g *graph) answers(p point, v variant[Calibrate]) *Stage {
 	}
 	o.Out, o.Rejected = s.Out(), filepath.Join(s.dir, "rejected.jsonl")
 	s.options = o
-	g.valid(s, "calibrate", o.Options.Validate())
+	g.valid(s, o.Options.Validate())
 	s.reads("prompts", dataPath, o.Prompts...)
 	return s
 }
