@@ -1,11 +1,9 @@
 package linalg
 
 import (
-	"math"
+	"unsafe"
 
 	"golang.org/x/sys/cpu"
-
-	"lep/tensor"
 )
 
 //go:noescape
@@ -36,6 +34,15 @@ func transpose4Float64(dst *float64, stride int, src *float64, ld, n int)
 func transpose4BF16(dst *float32, stride int, src *uint16, ld, n int)
 
 //go:noescape
+func copyRowsAVX2(dst, src unsafe.Pointer, panels, stride, width, ld, k int)
+
+//go:noescape
+func copyPairsAVX512(dst, src *float32, panels, stride, width, ld, pairs int)
+
+//go:noescape
+func transposePairs4(dst *float32, stride int, src *float32, ld, n int)
+
+//go:noescape
 func widenBF16AVX2(dst *float32, src *uint16, n int)
 
 var (
@@ -55,14 +62,14 @@ func availableKernels() []kernelPair {
 	var out []kernelPair
 	if hasAVX2 {
 		out = append(out, kernelPair{
-			&kernel[float32]{name: "avx2", mr: 4, nr: 24, kc: 320, mc: 96, block: 2048, tile: sgemmTileAVX2, transpose4: transpose4Float32},
-			&kernel[float64]{name: "avx2", mr: 4, nr: 12, kc: 256, mc: 64, block: 1536, tile: dgemmTileAVX2, transpose4: transpose4Float64},
+			&kernel[float32]{name: "avx2", mr: 4, nr: 24, kc: 320, mc: 96, block: 2048, tile: sgemmTileAVX2, transpose4: transpose4Float32, copyRows: copyRows[float32]},
+			&kernel[float64]{name: "avx2", mr: 4, nr: 12, kc: 256, mc: 64, block: 1536, tile: dgemmTileAVX2, transpose4: transpose4Float64, copyRows: copyRows[float64]},
 		})
 	}
 	if hasAVX512 {
 		out = append([]kernelPair{{
-			&kernel[float32]{name: "avx512", mr: 12, nr: 32, kc: 320, mc: 144, block: 3072, tile: sgemmTileAVX512, transpose4: transpose4Float32, narrow: out[0].s},
-			&kernel[float64]{name: "avx512", mr: 12, nr: 16, kc: 256, mc: 144, block: 2304, tile: dgemmTileAVX512, transpose4: transpose4Float64, narrow: out[0].d},
+			&kernel[float32]{name: "avx512", mr: 12, nr: 32, kc: 320, mc: 144, block: 3072, tile: sgemmTileAVX512, transpose4: transpose4Float32, copyRows: copyRows[float32], narrow: out[0].s},
+			&kernel[float64]{name: "avx512", mr: 12, nr: 16, kc: 256, mc: 144, block: 2304, tile: dgemmTileAVX512, transpose4: transpose4Float64, copyRows: copyRows[float64], narrow: out[0].d},
 		}}, out...)
 	}
 	return append(out, kernelPair{genericKernel[float32](), genericKernel[float64]()})
@@ -75,20 +82,13 @@ func bf16Kernel() *kernel[float32] {
 	if !hasAVX512 || !cpu.X86.HasAVX512BF16 {
 		return nil
 	}
-	return &kernel[float32]{name: "avx512_bf16", mr: 12, nr: 32, kc: 640, mc: 144, block: 3072, tile: bf16TileAVX512, transpose4: transpose4Float32, pair: pairBF16}
+	return &kernel[float32]{name: "avx512_bf16", mr: 12, nr: 32, kc: 640, mc: 144, block: 3072, tile: bf16TileAVX512, transpose4: transpose4Float32, pair: pairBF16, copyRows: copyPairs, packPairs: packPairs}
 }
 
-// pairBF16 is kernel.pair.
-func pairBF16(panel []float32, width int) {
-	k := len(panel) / width
-	if k > 1 {
-		pairBF16AVX512(k/2, &panel[0], width)
-	}
-	if k%2 == 1 {
-		for i, v := range panel[(k-1)*width:] {
-			panel[k/2*width+i] = math.Float32frombits(uint32(tensor.BF16FromF32(v)))
-		}
-	}
+// copyRows is kernel.copyRows.
+func copyRows[F Float](dst, src []F, panels, width, ld, k int) {
+	size := int(unsafe.Sizeof(dst[0]))
+	copyRowsAVX2(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), panels, width*k*size, width*size, ld*size, k)
 }
 
 // transposeBF16x4 widens 4 bf16 rows of length n into columns, or is nil.

@@ -2,9 +2,24 @@ package linalg
 
 import "math"
 
-// packOperand packs depth [p0, p0+k) of columns [j0, j0+w) of an operand into panels of a
-// width.
+// packOperand packs depth [p0, p0+k) of columns [j0, j0+w) of an operand (the B side; the A
+// side asks for its transpose) into panels (k, width) one after the other, the last filled
+// with zeros; where the kernel takes pairs, a panel has half as many rows in the same room. No
+// memory beyond the operand is read.
 func (kn *kernel[F]) packOperand(dst []F, width int, src operand[F], j0, w, p0, k int) {
+	switch full := w / width; {
+	case src.bf16 != nil: // by the plain way
+	case src.trans && kn.packPairs != nil:
+		for j := 0; j < w; j += width {
+			kn.packPairs(dst[j*k:], width, src.data, src.ld, j0+j, min(width, w-j), p0, k)
+		}
+		return
+	case !src.trans && kn.copyRows != nil && full > 0:
+		first := p0*src.ld + j0
+		_, _ = src.data[first+(k-1)*src.ld+full*width-1], dst[full*width*k-1]
+		kn.copyRows(dst, src.data[first:], full, width, src.ld, k)
+		dst, j0, w = dst[full*width*k:], j0+full*width, w-full*width
+	}
 	packPanels(kn, dst, width, src, j0, w, p0, k)
 	if kn.pair != nil {
 		for j := 0; j < w; j += width {
@@ -13,10 +28,11 @@ func (kn *kernel[F]) packOperand(dst []F, width int, src operand[F], j0, w, p0, 
 	}
 }
 
-// packPanels packs depth [p0, p0+k) of columns [j0, j0+w) of an operand (the B side;
-// the A side asks for its transpose) into panels (k, r) one after the other, the last
-// filled with zeros. No memory beyond the operand is read.
+// packPanels is packOperand in plain Go, without pairs.
 func packPanels[F Float](kn *kernel[F], dst []F, r int, src operand[F], j0, w, p0, k int) {
+	if w == 0 {
+		return
+	}
 	if src.trans {
 		for j := 0; j < w; j += r {
 			if src.bf16 != nil {

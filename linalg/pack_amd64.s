@@ -201,6 +201,52 @@ done:
 	VZEROUPPER
 	RET
 
+// func copyRowsAVX2(dst, src unsafe.Pointer, panels, stride, width, ld, k int)
+// Row p of every panel is width bytes of row p of the source, one panel beside the other;
+// strides in bytes, width a multiple of 16. Rows are asked for eight ahead: they lie too far
+// apart for the processor to guess.
+TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ panels+16(FP), AX
+	MOVQ stride+24(FP), BX
+	MOVQ width+32(FP), DX
+	MOVQ ld+40(FP), R13
+	MOVQ k+48(FP), CX
+row:
+	MOVQ DI, R8
+	MOVQ SI, R9
+	MOVQ AX, R10
+panel:
+	MOVQ R8, R12
+	MOVQ DX, R11
+	SUBQ $32, R11
+	JLT half
+chunk:
+	PREFETCHT0 (R9)(R13*8)
+	VMOVUPS (R9), Y0
+	VMOVUPS Y0, (R12)
+	ADDQ $32, R9
+	ADDQ $32, R12
+	SUBQ $32, R11
+	JGE chunk
+half:
+	ADDQ $32, R11
+	JZ next
+	VMOVUPS (R9), X0
+	VMOVUPS X0, (R12)
+	ADDQ $16, R9
+next:
+	ADDQ BX, R8
+	DECQ R10
+	JNZ panel
+	ADDQ R13, SI
+	ADDQ DX, DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
 // The words of two halves, in turn.
 DATA interleave<>+0(SB)/8, $0x0011000100100000
 DATA interleave<>+8(SB)/8, $0x0013000300120002
@@ -211,6 +257,94 @@ DATA interleave<>+40(SB)/8, $0x001b000b001a000a
 DATA interleave<>+48(SB)/8, $0x001d000d001c000c
 DATA interleave<>+56(SB)/8, $0x001f000f001e000e
 GLOBL interleave<>(SB), RODATA|NOPTR, $64
+
+// func copyPairsAVX512(dst, src *float32, panels, stride, width, ld, pairs int)
+// Row p of every panel is rows 2p and 2p+1 of the source, rounded to bf16, the even one in
+// the low half of each element. Strides and width in elements.
+TEXT ·copyPairsAVX512(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ panels+16(FP), AX
+	MOVQ stride+24(FP), BX
+	SHLQ $2, BX
+	MOVQ width+32(FP), DX
+	MOVQ ld+40(FP), R13
+	SHLQ $2, R13
+	VMOVDQU16 interleave<>(SB), Z3
+	MOVQ DX, CX // the last lanes of a row that is no multiple of 16
+	ANDQ $15, CX
+	MOVL $1, R11
+	SHLL CX, R11
+	DECL R11
+	KMOVW R11, K1
+	MOVQ pairs+48(FP), CX
+row:
+	MOVQ DI, R8
+	MOVQ SI, R9
+	MOVQ AX, R10
+panel:
+	MOVQ R8, R12
+	MOVQ DX, R11
+	SUBQ $16, R11
+	JLT rest
+sixteen:
+	PREFETCHT0 (R9)(R13*8)
+	VMOVUPS (R9), Z0
+	VMOVUPS (R9)(R13*1), Z1
+	BYTE $0x62; BYTE $0xF2; BYTE $0x77; BYTE $0x48; BYTE $0x72; BYTE $0xD0 // VCVTNE2PS2BF16 Z0, Z1, Z2
+	VPERMW Z2, Z3, Z2
+	VMOVDQU32 Z2, (R12)
+	ADDQ $64, R9
+	ADDQ $64, R12
+	SUBQ $16, R11
+	JGE sixteen
+rest:
+	ADDQ $16, R11
+	JZ next
+	PREFETCHT0 (R9)(R13*8)
+	VMOVUPS.Z (R9), K1, Z0
+	VMOVUPS.Z (R9)(R13*1), K1, Z1
+	BYTE $0x62; BYTE $0xF2; BYTE $0x77; BYTE $0x48; BYTE $0x72; BYTE $0xD0 // VCVTNE2PS2BF16 Z0, Z1, Z2
+	VPERMW Z2, Z3, Z2
+	VMOVDQU32 Z2, K1, (R12)
+	LEAQ (R9)(R11*4), R9
+next:
+	ADDQ BX, R8
+	DECQ R10
+	JNZ panel
+	LEAQ (SI)(R13*2), SI
+	LEAQ (DI)(DX*4), DI
+	DECQ CX
+	JNZ row
+	VZEROUPPER
+	RET
+
+// func transposePairs4(dst *float32, stride int, src *float32, ld, n int)
+// transpose4Float32 for pairs of neighbours rounded to bf16: n is a multiple of 16 and gives
+// n/2 columns.
+TEXT ·transposePairs4(SB), NOSPLIT, $0-40
+	PACKARGS(2, 2)
+	SHRQ $4, CX
+	JZ done
+loop:
+	VMOVUPS (SI), Z0
+	VMOVUPS (R9), Z1
+	VMOVUPS (R10), Z2
+	VMOVUPS (R11), Z3
+	BYTE $0x62; BYTE $0xF2; BYTE $0x7E; BYTE $0x48; BYTE $0x72; BYTE $0xC0 // VCVTNEPS2BF16 Z0, Y0
+	BYTE $0x62; BYTE $0xF2; BYTE $0x7E; BYTE $0x48; BYTE $0x72; BYTE $0xC9 // VCVTNEPS2BF16 Z1, Y1
+	BYTE $0x62; BYTE $0xF2; BYTE $0x7E; BYTE $0x48; BYTE $0x72; BYTE $0xD2 // VCVTNEPS2BF16 Z2, Y2
+	BYTE $0x62; BYTE $0xF2; BYTE $0x7E; BYTE $0x48; BYTE $0x72; BYTE $0xDB // VCVTNEPS2BF16 Z3, Y3
+	TRANSPOSE8
+	ADDQ $64, SI
+	ADDQ $64, R9
+	ADDQ $64, R10
+	ADDQ $64, R11
+	DECQ CX
+	JNZ loop
+done:
+	VZEROUPPER
+	RET
 
 // func pairBF16AVX512(pairs int, panel *float32, r int)
 // Rows 2p and 2p+1 of the panel (2*pairs, r), rounded to bf16, become row p of pairs, the

@@ -29,6 +29,11 @@ type kernel[F Float] struct {
 	// in place, or is nil. tile then counts pairs, and kc is even, so that no pair is cut.
 	pair func(panel []F, width int)
 
+	// copyRows packs the rows of whole panels, or is nil; packPairs packs the columns of one
+	// panel from rows of the source, or is nil. Both do what pair does on the way.
+	copyRows  func(dst, src []F, panels, width, ld, k int)
+	packPairs func(dst []F, width int, src []F, ld, j0, w, p0, k int)
+
 	// narrow is a kernel with fewer rows for products with few, or nil. It must have the
 	// same kc and give the same bits.
 	narrow *kernel[F]
@@ -88,9 +93,10 @@ func runProduct[F Float](pool *sync.Pool, kern *kernel[F], crew *Crew, m, n, k i
 	pool.Put(p)
 }
 
+// grow returns a slice of n elements, in the old memory if it is large enough.
 func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
-		return append(s[:cap(s)], make([]T, n-cap(s))...)[:n]
+		return make([]T, n)
 	}
 	return s[:n]
 }
@@ -102,7 +108,9 @@ func (p *product[F]) run(crew *Crew) {
 	kn := p.kern
 	// A worker gets some 20 µs of work at least: waking one costs about as much.
 	threads := max(1, int(min(float64(crew.n), float64(p.m)*float64(p.n)*float64(p.k)/(1<<20))))
-	p.tiles, p.packedA = grow(p.tiles, crew.n), grow(p.packedA, crew.n)
+	if len(p.tiles) < crew.n {
+		p.tiles, p.packedA = make([][]F, crew.n), make([][]F, crew.n)
+	}
 	blocks := max(1, (p.n+kn.block/2)/kn.block)
 	width := roundUp((p.n+blocks-1)/blocks, kn.nr)
 	depth := max(1, kn.block/width) * kn.kc
