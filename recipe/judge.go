@@ -100,8 +100,9 @@ func (r *Run) accept(s *Stage, st *stageState) error {
 
 // difference says in a few words what has changed since the stage was done.
 func (r *Run) difference(s *Stage, st *stageState) string {
-	for path, digest := range st.inputs {
-		if old, ok := st.record.Inputs[path]; ok && old != digest {
+	known := slices.Collect(maps.Values(st.record.Inputs))
+	for _, path := range sortedKeys(st.inputs) { // those of another place count by what they hold
+		if !slices.Contains(known, st.inputs[path]) {
 			return path + " has changed"
 		}
 	}
@@ -110,24 +111,35 @@ func (r *Run) difference(s *Stage, st *stageState) string {
 			return "stage " + n.Name + " runs again"
 		}
 	}
+	if why := s.changedSetting(st); why != "" {
+		return why
+	}
+	return "its settings or inputs have changed"
+}
+
+// changedSetting names a setting that the record has otherwise, places of inputs apart; "" for none that is short
+// enough to be told.
+func (s *Stage) changedSetting(st *stageState) string {
 	now, err := settings(s.options)
 	if err != nil {
-		return "its settings have changed"
+		return ""
 	}
 	defaults, err := settings(sectionOf(s.Kind.section()).value)
 	if err != nil {
-		return "its settings have changed"
+		return ""
 	}
-	var before, after map[string]any // an older lep's record may lack keys: they were as the defaults are
-	if json.Unmarshal(defaults, &before) == nil && json.Unmarshal(st.record.Options, &before) == nil && json.Unmarshal(now, &after) == nil {
-		for _, key := range sortedKeys(after) {
-			was, is := fmt.Sprint(before[key]), fmt.Sprint(after[key])
-			if was != is && len(was)+len(is) < 80 {
-				return fmt.Sprintf("%s was %s and is %s", key, was, is)
-			}
+	var before, after map[string]any // what an older lep's record lacks was as the defaults are
+	if json.Unmarshal(defaults, &before) != nil || json.Unmarshal(st.record.Options, &before) != nil || json.Unmarshal(now, &after) != nil {
+		return ""
+	}
+	for _, key := range sortedKeys(after) {
+		was, is := fmt.Sprint(before[key]), fmt.Sprint(after[key])
+		place := slices.ContainsFunc(s.inputs, func(in input) bool { return strings.Contains(is, in.path) })
+		if was != is && !place && len(was)+len(is) < 80 {
+			return fmt.Sprintf("%s was %s and is %s", key, was, is)
 		}
 	}
-	return "its settings or inputs have changed"
+	return ""
 }
 
 // mix makes the identity of an accepted change.
