@@ -95,6 +95,9 @@ func (r *run) writeModel(ctx context.Context, dir string) error {
 	if err := r.writeTemplate(dir); err != nil {
 		return err
 	}
+	if err := r.writeStop(dir, config); err != nil {
+		return err
+	}
 	if err := writeIndented(filepath.Join(dir, checkpoint.ConfigFile), config); err != nil {
 		return err
 	}
