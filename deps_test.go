@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"eval/lemma":          {},
 	"eval/lemma/makedata": {"eval/lemma"},
 	"eval/metric":         {"eval/lemma"},
-	"eval":                {"infer", "chat", "chat/jinja", "corpus", "tokenizer", "eval/metric", "internal/strictyaml"},
+	"eval":                {"infer", "chat", "chat/jinja", "corpus", "tokenizer", "eval/metric", "modelcard", "internal/strictyaml"},
 	"eval/darumeru":       {"eval", "eval/metric", "corpus", "chat"},
 	"calibrate":           {"infer", "chat", "corpus", "tokenizer", "model", "checkpoint"},
 	"serve":               {"infer", "chat"},

@@ -76,6 +76,9 @@ func (r *Run) report(ctx context.Context, s *Stage) (any, error) {
 	if err := g.models(); err != nil {
 		return nil, err
 	}
+	if err := g.writeCards(s); err != nil {
+		return nil, err
+	}
 	return nil, r.writeReport(ctx, &g.out, g.tasks)
 }
 
@@ -105,6 +108,7 @@ type gathering struct {
 	tasks   []eval.Task
 	// vocabularies are those that texts have been cut by.
 	vocabularies []string
+	cards        []card
 }
 
 func (g *gathering) record(s *Stage) (*Record, error) {
@@ -203,6 +207,7 @@ func (g *gathering) model(s *Stage, got *Measured) error {
 		Digest: got.Fingerprint, VocabSize: got.VocabSize, Parameters: got.Parameters, Languages: got.Languages, Folder: m.path}
 	if m.stage != nil {
 		row.Folder = g.relative(m.stage.Out())
+		g.cards = append(g.cards, card{m.stage, len(g.out.Models), got.Tasks})
 	}
 	if g.original(m) && g.out.Reference == "" {
 		g.out.Reference = m.Name

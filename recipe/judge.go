@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"lep/modelcard"
 )
 
 // look compares every stage with what its folder holds.
@@ -156,6 +158,9 @@ func outputsDigest(outputs map[string]remembered) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// isCard reports that a file of a stage is a model's card, which tells of the model and is completed later.
+func (s *Stage) isCard(name string) bool { return name == filepath.Join(s.output, modelcard.File) }
+
 // outputs lists what a stage has made, with digests.
 func (r *Run) outputs(s *Stage) (map[string]remembered, error) {
 	if s.output == "" {
@@ -170,6 +175,9 @@ func (r *Run) outputs(s *Stage) (map[string]remembered, error) {
 		name, err := filepath.Rel(s.dir, f)
 		if err != nil {
 			return nil, err
+		}
+		if s.isCard(name) {
+			continue
 		}
 		if out[name], err = r.digests.file(f); err != nil {
 			return nil, err
@@ -191,6 +199,7 @@ func (r *Run) changedOutputs(s *Stage, rec *Record) ([]string, error) {
 	for name, was := range rec.Outputs {
 		is, ok := now[name]
 		switch {
+		case s.isCard(name): // in records of earlier versions
 		case !ok:
 			changed = append(changed, name+" is gone")
 		case is.SHA256 != was.SHA256:

@@ -18,6 +18,7 @@ import (
 
 	"lep/internal/hint"
 	"lep/internal/pocket"
+	"lep/modelcard"
 	"lep/report"
 )
 
@@ -177,8 +178,16 @@ func TestRun(t *testing.T) {
 		t.Errorf("report.html: %v", err)
 	}
 
+	card, err := modelcard.Read(filepath.Join(dir, stagesDir, "tune-conversion", "model"))
+	if err != nil || len(card.Evaluations) != 1 || !strings.Contains(string(card.Bytes()), "| ru, bits per byte |") {
+		t.Errorf("the card of a measured model: %+v, %v", card, err)
+	}
+	if card, err = modelcard.Read(filepath.Join(dir, stagesDir, "propagate-swap", "model")); err != nil || len(card.Evaluations) != 0 {
+		t.Errorf("the card of a model that is not measured: %+v, %v", card, err)
+	}
+
 	began := time.Now()
-	r, err = start(path, opts)
+	r, err = start(path, opts) // although the cards were written after the stages were done
 	must(t, r, err, 0, 13)
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("a finished run took %s to look at", took)

@@ -195,23 +195,15 @@ func addResults(c *modelcard.Card, dir string) error {
 		return fmt.Errorf("%s: no task has a score", dir)
 	}
 	rows := [][]string{{"task", "score", "95 %", "examples", "questions"}}
-	var list []modelcard.Evaluation
 	for _, task := range slices.Sorted(maps.Keys(r.Scores)) {
 		s := r.Scores[task]
 		rows = append(rows, []string{task, fmt.Sprintf("%.4f", s.Score), fmt.Sprintf("%.3f–%.3f", s.Low, s.High), fmt.Sprint(r.Shots[task]), fmt.Sprint(r.Samples[task].Effective)})
-		e := modelcard.Evaluation{Task: modelcard.Task{Type: "text-generation", Name: task}, Dataset: modelcard.Dataset{Type: task, Name: task}}
-		for _, metric := range slices.Sorted(maps.Keys(r.Results[task])) {
-			if !strings.HasSuffix(metric, "_stderr") {
-				e.Metrics = append(e.Metrics, modelcard.Metric{Type: metric, Value: r.Results[task][metric]})
-			}
-		}
-		list = append(list, e)
 	}
 	if r.Total != nil && r.Complete {
 		rows = append(rows, []string{"total", fmt.Sprintf("%.4f", *r.Total), "", "", ""})
 	}
 	c.Put(modelcard.Section{Title: modelcard.EvaluationTitle, Text: modelcard.Table(rows...)})
-	return c.AddEvaluations(list...)
+	return c.AddEvaluations(r.Evaluations()...)
 }
 
 // uploadCommand is what uploads a folder with the hub's own tool.
