@@ -30,13 +30,17 @@ type Options struct {
 	// A longer text is scored in windows that overlap by half: each token behind the first
 	// window is scored with at least Window/2 tokens before it.
 	Window int `yaml:"window"`
+	// Precision is that of the products with more than a few tokens, which prompts and scores
+	// are made of: float32, or bf16 where the processor has it. New tokens are computed in
+	// float32 arithmetic in either, on weights as the file has them.
+	Precision linalg.Precision `yaml:"precision"`
 	// Int8 keeps weights in 8 bits (see model.Options).
 	Int8 bool `yaml:"int8"`
 }
 
 // DefaultOptions returns settings for a machine of any size.
 func DefaultOptions() Options {
-	return Options{BLAS: "auto", Slots: 8, CacheBytes: 2 << 30, BatchTokens: 2048}
+	return Options{BLAS: "auto", Precision: linalg.Float32, Slots: 8, CacheBytes: 2 << 30, BatchTokens: 2048}
 }
 
 // Validate reports the first setting out of its range.
@@ -52,6 +56,9 @@ func (o Options) Validate() error {
 		return fmt.Errorf("window is %d, want 0 (the model's context) or at least 2", o.Window)
 	case o.Threads < 0:
 		return fmt.Errorf("threads is %d, want 0 (all processors) or more", o.Threads)
+	}
+	if _, err := linalg.ParsePrecision(string(o.Precision)); err != nil {
+		return fmt.Errorf("precision: %w", err)
 	}
 	return nil
 }
@@ -109,7 +116,7 @@ func open(files *checkpoint.Model, opts Options) (*Engine, error) {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	blas, err := linalg.Open(opts.BLAS, threads)
+	blas, err := linalg.OpenPrecision(opts.BLAS, opts.Precision, threads)
 	if err != nil {
 		return nil, err
 	}

@@ -113,7 +113,11 @@ func TestVectors(t *testing.T) {
 
 func TestSGEMMBF16(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
-	for name, bl := range implementations(2) {
+	all := implementations(2)
+	if bl, err := OpenBF16("builtin", 2); err == nil {
+		all["builtin bf16"] = bl
+	}
+	for name, bl := range all {
 		more := append(gemmCases(), gemmCase{m: 140, n: 70, k: 60, alpha: 1, transB: true}, gemmCase{m: 140, n: 70, k: 60, alpha: 0.5, beta: 1})
 		for _, c := range more {
 			if c.transA {

@@ -82,7 +82,7 @@ func bf16Kernel() *kernel[float32] {
 	if !hasAVX512 || !cpu.X86.HasAVX512BF16 {
 		return nil
 	}
-	return &kernel[float32]{name: "avx512_bf16", mr: 12, nr: 32, kc: 640, mc: 144, block: 3072, tile: bf16TileAVX512, transpose4: transpose4Float32, pair: pairBF16, copyRows: copyPairs, packPairs: packPairs}
+	return &kernel[float32]{name: "avx512_bf16", mr: 12, nr: 32, kc: 640, mc: 144, block: 3072, tile: bf16TileAVX512, transpose4: transpose4Float32, pair: pairBF16, copyRows: copyPairs, packPairs: packPairs, packHalves: packHalves}
 }
 
 // copyRows is kernel.copyRows.

@@ -56,21 +56,6 @@ func Open(name string, threads int, dirs ...string) (BLAS, error) {
 	return nil, fmt.Errorf("blas %q: unknown, want one of %s", name, strings.Join(Names, ", "))
 }
 
-// OpenBF16 returns an implementation whose SGEMM rounds A and B to bf16 and adds their
-// products in float32, at up to twice the speed; its other products are as ever. Only the
-// builtin kernels have it, on processors with avx512_bf16; name is what [Open] takes.
-func OpenBF16(name string, threads int) (BLAS, error) {
-	if name != "auto" && name != "" && name != "builtin" {
-		return nil, hint.Errorf("--blas builtin has one", "blas %s: lep calls no bf16 product of it", name)
-	}
-	s := bf16Kernel()
-	if s == nil {
-		return nil, hint.Errorf("use float32, which is as fast here", "bf16: this processor has no products of bf16 (avx512_bf16)")
-	}
-	_, d := builtinKernels()
-	return newBuiltin(threads, s, d), nil
-}
-
 func openBuiltin(threads int) BLAS {
 	s, d := builtinKernels()
 	return newBuiltin(threads, s, d)

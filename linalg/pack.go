@@ -8,6 +8,11 @@ import "math"
 // memory beyond the operand is read.
 func (kn *kernel[F]) packOperand(dst []F, width int, src operand[F], j0, w, p0, k int) {
 	switch full := w / width; {
+	case src.bf16 != nil && src.trans && kn.packHalves != nil:
+		for j := 0; j < w; j += width {
+			kn.packHalves(dst[j*k:], width, src.bf16, src.ld, j0+j, min(width, w-j), p0, k)
+		}
+		return
 	case src.bf16 != nil: // by the plain way
 	case src.trans && kn.packPairs != nil:
 		for j := 0; j < w; j += width {

@@ -2,6 +2,7 @@ package linalg
 
 import (
 	"math"
+	"unsafe"
 
 	"lep/tensor"
 )
@@ -75,5 +76,36 @@ func pairRow(column []float32, width int, row []float32, from, k int) {
 			high = row[p+1]
 		}
 		column[p/2*width] = pairOf(row[p], high)
+	}
+}
+
+// packHalves is kernel.packHalves: two neighbours are an element as they lie.
+func packHalves(dst []float32, width int, src []uint16, ld, j0, w, p0, k int) {
+	j, lead := 0, 0
+	if ld%2 == 0 {
+		lead = k &^ 1
+	}
+	for ; lead > 0 && j+4 <= w; j += 4 {
+		o := (j0+j)*ld + p0
+		_, _ = src[o+3*ld+k-1], dst[(k+1)/2*width-1]
+		transpose4Float32(&dst[j], width, (*float32)(unsafe.Pointer(&src[o])), ld/2, lead/2)
+		for i := j; i < j+4; i++ {
+			halfRow(dst[i:], width, src[(j0+i)*ld+p0:], lead, k)
+		}
+	}
+	for ; j < w; j++ {
+		halfRow(dst[j:], width, src[(j0+j)*ld+p0:], 0, k)
+	}
+	clearColumns(dst, width, w, (k+1)/2)
+}
+
+// halfRow is pairRow of bf16 values.
+func halfRow(column []float32, width int, row []uint16, from, k int) {
+	for p := from; p < k; p += 2 {
+		pair := uint32(row[p])
+		if p+1 < k {
+			pair |= uint32(row[p+1]) << 16
+		}
+		column[p/2*width] = math.Float32frombits(pair)
 	}
 }

@@ -33,6 +33,8 @@ type kernel[F Float] struct {
 	// panel from rows of the source, or is nil. Both do what pair does on the way.
 	copyRows  func(dst, src []F, panels, width, ld, k int)
 	packPairs func(dst []F, width int, src []F, ld, j0, w, p0, k int)
+	// packHalves is packPairs of bf16 values, or nil.
+	packHalves func(dst []F, width int, src []uint16, ld, j0, w, p0, k int)
 
 	// narrow is a kernel with fewer rows for products with few, or nil. It must have the
 	// same kc and give the same bits.

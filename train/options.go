@@ -12,6 +12,7 @@ import (
 
 	"lep/corpus"
 	"lep/internal/hint"
+	"lep/linalg"
 	"lep/model"
 	"lep/tensor"
 )
@@ -202,7 +203,7 @@ func (o *Options) checkNames() error {
 	_, sched := ParseScheduler(string(o.LRSchedulerType))
 	_, start := corpus.ParseBoundary(string(o.BlockStart))
 	_, backend := ParseBackend(string(o.Backend))
-	_, precision := ParsePrecision(string(o.Precision))
+	_, precision := linalg.ParsePrecision(string(o.Precision))
 	for _, c := range []struct {
 		key string
 		err error

@@ -5,26 +5,19 @@ import (
 	"lep/linalg"
 )
 
-// Precision says how the native engine multiplies weights and activations.
-type Precision string
+// Precision says how the native engine multiplies weights and activations. Weights, gradients,
+// moments, norms, attention and the loss are float32 in any.
+type Precision = linalg.Precision
 
-// The precisions. Weights, gradients, moments, norms, attention and the loss are float32 in both.
+// The precisions.
 const (
-	Float32 Precision = "float32"
-	// BF16 rounds both sides of the large products to bf16 as they are packed and adds in
-	// float32, as PyTorch's autocast does; see [linalg.OpenBF16].
-	BF16 Precision = "bf16"
+	Float32 = linalg.Float32
+	BF16    = linalg.BF16
 )
-
-// ParsePrecision reads a Precision.
-func ParsePrecision(s string) (Precision, error) { return choice(s, Float32, BF16) }
 
 // OpenBLAS opens the linear algebra that the settings ask for, or says why it is not there.
 func (o *Options) OpenBLAS() (linalg.BLAS, error) {
-	if o.Precision == BF16 {
-		return linalg.OpenBF16(o.BLAS, o.threads())
-	}
-	return linalg.Open(o.BLAS, o.threads())
+	return linalg.OpenPrecision(o.BLAS, o.Precision, o.threads())
 }
 
 // checkPrecision refuses what the torch backend decides itself.

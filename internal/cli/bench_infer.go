@@ -10,23 +10,25 @@ import (
 	"github.com/spf13/cobra"
 
 	"lep/infer"
+	"lep/linalg"
 )
 
 // inferBench is what to run on a model, and how fast that was: the best of the rounds.
 type inferBench struct {
-	Model     string  `json:"model"`
-	Prompt    int     `json:"prompt_tokens"`
-	New       int     `json:"new_tokens"`
-	Rows      int     `json:"rows"`
-	Length    int     `json:"row_tokens"`
-	Rounds    int     `json:"rounds"`
-	Int8      bool    `json:"int8"`
-	Threads   int     `json:"threads"`
-	BLAS      string  `json:"blas"`
-	Prefill   float64 `json:"prefill_tokens_per_second"`
-	Decode    float64 `json:"decode_tokens_per_second"` // of the new tokens behind the first
-	Generate  float64 `json:"generate_tokens_per_second"`
-	ScoreRate float64 `json:"score_tokens_per_second"`
+	Model     string           `json:"model"`
+	Prompt    int              `json:"prompt_tokens"`
+	New       int              `json:"new_tokens"`
+	Rows      int              `json:"rows"`
+	Length    int              `json:"row_tokens"`
+	Rounds    int              `json:"rounds"`
+	Int8      bool             `json:"int8"`
+	Precision linalg.Precision `json:"precision"`
+	Threads   int              `json:"threads"`
+	BLAS      string           `json:"blas"`
+	Prefill   float64          `json:"prefill_tokens_per_second"`
+	Decode    float64          `json:"decode_tokens_per_second"` // of the new tokens behind the first
+	Generate  float64          `json:"generate_tokens_per_second"`
+	ScoreRate float64          `json:"score_tokens_per_second"`
 }
 
 func (a *app) benchInferCmd() *cobra.Command {
@@ -63,12 +65,16 @@ whole time, the prompt's included; decode only what comes after the first.`,
 	f.IntVar(&b.Length, "seq", b.Length, "tokens of a row")
 	f.IntVar(&b.Rounds, "rounds", b.Rounds, "how often; the fastest counts")
 	f.BoolVar(&b.Int8, "int8", false, "keep weights in 8 bits")
+	precisionFlag(f, &b.Precision)
 	cobra.CheckErr(cmd.MarkFlagRequired("model"))
 	return cmd
 }
 
 func (a *app) measureInference(ctx context.Context, b *inferBench) error {
-	opts := a.inferOptions()
+	opts, err := a.precise(b.Precision)
+	if err != nil {
+		return err
+	}
 	opts.Int8, opts.BatchTokens = b.Int8, max(opts.BatchTokens, b.Prompt)
 	e, err := infer.Open(b.Model, opts)
 	if err != nil {

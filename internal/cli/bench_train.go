@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lep/linalg"
 	"lep/model"
 	"lep/tensor"
 	"lep/train"
@@ -112,7 +113,7 @@ func (a *app) measureTraining(b *trainBench) error {
 		weights[p.Name] = p.Shape
 	}
 	opts := train.DefaultOptions()
-	if opts.Precision, err = train.ParsePrecision(b.Precision); err != nil {
+	if opts.Precision, err = linalg.ParsePrecision(b.Precision); err != nil {
 		return usageError{err}
 	}
 	opts.BLAS, opts.Threads = a.blas, a.threads

@@ -29,7 +29,7 @@ answer, Ctrl-D ends the chat. Commands: /again (answer anew), /clear (forget the
 		Example: "  lep chat --model ./llama3-ru-instruct --system 'Отвечай кратко.'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			e, err := infer.Open(g.model, a.inferOptions())
+			e, err := a.openModel(g.model, g.precision)
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 	"lep/eval/darumeru"
 	"lep/infer"
 	"lep/internal/hint"
+	"lep/linalg"
 	"lep/tokenizer"
 )
 
@@ -222,7 +223,10 @@ func (a *app) evalModel(ctx context.Context, o *evalFlags) (m eval.Model, done f
 		m, err := a.evalServer(ctx, o)
 		return m, func() {}, err
 	}
-	opts := a.inferOptions()
+	opts, err := a.precise(o.precision)
+	if err != nil {
+		return nil, nil, err
+	}
 	if opts.Slots, err = o.slots(opts.Slots); err != nil {
 		return nil, nil, err
 	}
@@ -233,6 +237,9 @@ func (a *app) evalModel(ctx context.Context, o *evalFlags) (m eval.Model, done f
 	digest, err := checkpoint.Fingerprint(dir)
 	if err != nil {
 		return nil, nil, err
+	}
+	if opts.Precision != linalg.Float32 {
+		digest = string(opts.Precision) + "-" + digest // other answers than in float32
 	}
 	e, err := infer.Open(dir, opts)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"lep/eval"
 	"lep/internal/hint"
+	"lep/linalg"
 )
 
 // evalFlags are what the command line says beside eval.Options.
@@ -25,6 +26,7 @@ type evalFlags struct {
 	modelArgs, genArgs      []string // NAME=VALUE,…
 	batch                   string
 	list                    bool
+	precision               linalg.Precision
 	opts                    eval.Options
 }
 
@@ -53,6 +55,7 @@ func (o *evalFlags) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.useTemplate, "apply-chat-template", false, "insist on a chat template: an error if the model has none")
 	f.StringVar(&o.wording, "wording", "", "file with the strings of tasks whose text is not in the data")
 	f.StringVar(&o.system, "system-instruction", "", "system message in front of every request")
+	precisionFlag(f, &o.precision)
 	f.StringVar(&o.batch, "batch-size", "auto", "answers generated at a time")
 	for alias, name := range map[string]string{"output-path": "out", "max-batch-size": "batch-size"} {
 		f.VarPF(f.Lookup(name).Value, alias, "", "the same as --"+name).Hidden = true
@@ -68,6 +71,8 @@ func (o *evalFlags) check() error {
 		return usagef("--answer-logprob needs a model folder, not a server")
 	case o.api == "" && o.tokenizer != "":
 		return usagef("--tokenizer goes with --api: a model folder has its own")
+	case o.api != "" && o.precision != linalg.Float32:
+		return usagef("--precision is for a model folder: a server has its own")
 	case o.concurrency < 1 || o.timeout <= 0:
 		return usagef("--concurrency is %d, --timeout %s: want 1 or more and some time", o.concurrency, o.timeout)
 	case o.noTemplate && o.useTemplate:

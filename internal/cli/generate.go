@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lep/infer"
+	"lep/linalg"
 	"lep/model"
 )
 
@@ -18,6 +19,7 @@ type generateFlags struct {
 	greedy    bool
 	stop      []string
 	sampling  model.Sampling
+	precision linalg.Precision
 }
 
 func (g *generateFlags) register(cmd *cobra.Command, maxNew int) {
@@ -32,6 +34,7 @@ func (g *generateFlags) register(cmd *cobra.Command, maxNew int) {
 	f.Float64Var(&g.sampling.TopP, "top-p", 0, "sample from the most likely tokens that together have this probability")
 	f.Float64Var(&g.sampling.MinP, "min-p", 0, "sample from tokens with at least this share of the best one's probability")
 	f.Float64Var(&g.sampling.RepetitionPenalty, "repetition-penalty", 0, "divide the logits of tokens that occurred")
+	precisionFlag(f, &g.precision)
 	cobra.CheckErr(cmd.MarkFlagRequired("model"))
 }
 
@@ -74,7 +77,7 @@ func (a *app) generateCmd() *cobra.Command {
 			if (prompt == "") == (data == "") {
 				return usagef("give either --prompt or --data")
 			}
-			e, err := infer.Open(g.model, a.inferOptions())
+			e, err := a.openModel(g.model, g.precision)
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lep/infer"
+	"lep/linalg"
 )
 
 type scoreLine struct {
@@ -35,6 +36,7 @@ const scoreBatch = 64
 func (a *app) scoreCmd() *cobra.Command {
 	var model, data string
 	var window int
+	var precision linalg.Precision
 	cmd := &cobra.Command{
 		Use:   "score --model DIR --data F",
 		Short: "Bits per byte of texts under a model",
@@ -46,7 +48,10 @@ the model's context (or --window) are scored in windows that overlap by half.`,
 		Example: "  lep score --model ./llama3-ru-instruct --data held-out.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts := a.inferOptions()
+			opts, err := a.precise(precision)
+			if err != nil {
+				return err
+			}
 			opts.Window = window
 			e, err := infer.Open(model, opts)
 			if err != nil {
@@ -65,6 +70,7 @@ the model's context (or --window) are scored in windows that overlap by half.`,
 	f.StringVar(&model, "model", "", "model folder or hub id")
 	f.StringVar(&data, "data", "-", "file of lines, - for standard input")
 	f.IntVar(&window, "window", 0, "most tokens in one pass (0: the model's context)")
+	precisionFlag(f, &precision)
 	cobra.CheckErr(cmd.MarkFlagRequired("model"))
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 
 	"lep/internal/golden"
 	"lep/internal/pocket"
+	"lep/linalg"
 )
 
 // TestMain lets scripts run lep as a command: testscript runs this binary under that name.
@@ -42,6 +43,10 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HF_HOME", filepath.Join(e.WorkDir, "hf"))
 			e.Setenv("TMPDIR", e.WorkDir)
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			_, err := linalg.OpenBF16("auto", 1)
+			return cond == "bf16" && err == nil, nil // whether this processor has products of bf16
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"flip": func(ts *testscript.TestScript, _ bool, args []string) {
