@@ -147,23 +147,29 @@ func (g *gathering) step(s *Stage) error {
 
 // settings lists what a stage has beside its package's defaults.
 func (g *gathering) settings(s *Stage, rec *Record) []report.Setting {
-	var now, defaults map[string]json.RawMessage
 	raw, err := settings(sectionOf(s.Kind.section()).value)
-	if err != nil || json.Unmarshal(raw, &defaults) != nil || json.Unmarshal(rec.Options, &now) != nil {
+	if err != nil {
 		return nil
 	}
 	var out []report.Setting
-	for _, key := range sortedKeys(now) {
-		if string(now[key]) != string(defaults[key]) {
-			var value bytes.Buffer
-			if json.Compact(&value, now[key]) != nil {
-				continue
-			}
-			text := strings.ReplaceAll(value.String(), g.recipe.RunDir+string(filepath.Separator), "")
-			out = append(out, report.Setting{Name: key, Value: strings.Trim(text, `"`)})
+	defaults := members(raw)
+	for _, m := range members(rec.Options) {
+		value := compact(m.value)
+		if slices.ContainsFunc(defaults, func(d member) bool { return d.key == m.key && compact(d.value) == value }) {
+			continue
 		}
+		out = append(out, report.Setting{Name: m.key, Value: strings.Trim(g.recipe.abroad(value, s.inputs), `"`)})
 	}
 	return out
+}
+
+// compact is JSON without the blanks between its parts.
+func compact(raw json.RawMessage) string {
+	var out bytes.Buffer
+	if json.Compact(&out, raw) != nil {
+		return string(raw)
+	}
+	return out.String()
 }
 
 func (g *gathering) curves(s *Stage) error {
@@ -204,7 +210,7 @@ func (g *gathering) models() error {
 func (g *gathering) model(s *Stage, got *Measured) error {
 	m := s.model
 	row := report.Model{Name: m.Name, Role: m.Role, Vocabulary: m.Vocabulary, Method: m.Method, Step: m.Step, Seed: m.Seed,
-		Digest: got.Fingerprint, VocabSize: got.VocabSize, Parameters: got.Parameters, Languages: got.Languages, Folder: m.path}
+		Digest: got.Fingerprint, VocabSize: got.VocabSize, Parameters: got.Parameters, Languages: got.Languages, Folder: g.recipe.abroad(m.path, s.inputs)}
 	if m.stage != nil {
 		row.Folder = g.relative(m.stage.Out())
 		g.cards = append(g.cards, card{m.stage, len(g.out.Models), got.Tasks})

@@ -11,6 +11,7 @@ import (
 	"lep/export"
 	"lep/internal/hint"
 	"lep/internal/strictyaml"
+	"lep/modelcard"
 	"lep/propagate"
 	"lep/recipe/spec"
 	"lep/recipes"
@@ -37,6 +38,9 @@ type Recipe struct {
 	instruct  []variant[Train]
 	export    []variant[export.Options]
 	seeds     bool // more than one, so that names must tell them apart
+
+	dir string            // of the file
+	env map[string]string // that the recipe asked for
 }
 
 // plainKeys are the keys beside the sections.
@@ -91,7 +95,7 @@ func Load(name string, opts LoadOptions) (*Recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Recipe{File: file.Name, Name: strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), Set: opts.Set}
+	r := &Recipe{File: file.Name, dir: file.Dir, env: map[string]string{}, Name: strings.TrimSuffix(filepath.Base(name), filepath.Ext(name)), Set: opts.Set}
 	if err := r.decodePlain(root, opts); err != nil {
 		return nil, err
 	}
@@ -103,14 +107,14 @@ func Load(name string, opts LoadOptions) (*Recipe, error) {
 
 // command runs the recipe with its changes.
 func (r *Recipe) command() string {
-	out := "lep run " + strings.TrimSuffix(r.File, ".yaml")
+	words := []string{"lep", "run", strings.TrimSuffix(r.File, ".yaml")}
 	if exists(r.File) {
-		out = "lep run " + r.File
+		words[2] = filepath.Base(r.File)
 	}
 	for _, set := range r.Set {
-		out += " --set '" + strings.ReplaceAll(set, "'", `'\''`) + "'"
+		words = append(words, "--set", r.abroad(set, nil))
 	}
-	return out
+	return modelcard.ShellLine(words)
 }
 
 // find reads a recipe file, or a bundled recipe by its name.
@@ -180,6 +184,7 @@ func (r *Recipe) decodePlain(root *strictyaml.Node, opts LoadOptions) error {
 		}
 		if opts.Getenv != nil {
 			if value, ok := opts.Getenv(key); ok {
+				r.env[key] = value
 				return value, nil
 			}
 		}

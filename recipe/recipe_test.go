@@ -276,6 +276,24 @@ func TestWithout(t *testing.T) {
 	}
 }
 
+// TestAbroad holds that results name places as a reader on another machine can use them.
+func TestAbroad(t *testing.T) {
+	r := &Recipe{RunDir: "/home/me/work/runs/x", dir: "/home/me/work", env: map[string]string{"DATA": "/data", "TOP": "/", "N": "3"}}
+	for _, tt := range []struct{ text, want string }{
+		{"/home/me/work/runs/x/stages/train/model", "stages/train/model"},
+		{`["/home/me/work/texts/ru=0.5","/data/en.jsonl"]`, `["texts/ru=0.5","${env:DATA}/en.jsonl"]`},
+		{"/mnt/data/x", "/mnt/data/x"},
+		{`{"a":"/elsewhere/texts/ru.txt=0.5"}`, `{"a":"ru.txt=0.5"}`},
+		{"/elsewhere/texts/ru.txt=0.5", "ru.txt=0.5"},
+		{"train.data=[/data/a, /data/b]", "train.data=[${env:DATA}/a, ${env:DATA}/b]"},
+		{"meta-llama/Meta-Llama-3-8B", "meta-llama/Meta-Llama-3-8B"},
+	} {
+		if got := r.abroad(tt.text, []input{{"data", "/elsewhere/texts/ru.txt=0.5", dataPath}, {"model", "meta-llama/Meta-Llama-3-8B", modelPath}}); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.text, got, tt.want)
+		}
+	}
+}
+
 func TestImpossible(t *testing.T) {
 	r := &Run{recipe: &Recipe{RunDir: t.TempDir()}}
 	wantError(t, r.refuse([]Foreseen{{Stage: "train", Disk: 1 << 60}}), "of disk foreseen", "--out")

@@ -174,6 +174,9 @@ func TestRun(t *testing.T) {
 	if len(out.Models) != 2 || out.Models[1].Step != "tuned" || out.Models[1].Languages["ru"].BitsPerByte == nil || len(out.Answers) != 1 || len(out.Projections) != 4 {
 		t.Errorf("results.json: %d models, %d answers, %d projections: %+v", len(out.Models), len(out.Answers), len(out.Projections), out.Models)
 	}
+	if text, err := os.ReadFile(filepath.Join(dir, ResultsName)); err != nil || strings.Contains(string(text), filepath.Dir(path)) || strings.Contains(string(text), family(t)) {
+		t.Errorf("results.json names places of this machine (%v)", err)
+	}
 	if page, err := os.ReadFile(r.Report); err != nil || !strings.Contains(string(page), "<html") {
 		t.Errorf("report.html: %v", err)
 	}
