@@ -14,7 +14,7 @@ import (
 func TestBundledRecipesLoad(t *testing.T) {
 	names := Bundled()
 	models := family(t)
-	for _, name := range []string{"llama3-8b-ru", "mistral-7b-ru", "qwen2.5-7b", "qwen2.5-0.5b-kk"} {
+	for _, name := range []string{"llama3-8b-ru", "mistral-7b-ru", "qwen2.5-7b", "qwen2.5-0.5b-kk", "qwen2.5-0.5b-kk-direct"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is not bundled", name)
 		}
@@ -43,7 +43,7 @@ func TestBundledRecipesLoad(t *testing.T) {
 // TestShippedRecipesRun runs the recipes for real models at small scale.
 func TestShippedRecipesRun(t *testing.T) {
 	if testing.Short() {
-		t.Skip("runs four recipes")
+		t.Skip("runs the recipes")
 	}
 	models := family(t)
 	training := func(section string) []string {
@@ -69,6 +69,8 @@ func TestShippedRecipesRun(t *testing.T) {
 		{"qwen2.5-7b", []string{"tokenizer.train_size=300", "eval.tasks=[]", "eval.data=[]", "eval.models=[result]",
 			"model.target=[" + models + "/instruct, " + models + "/base]", "export.type=f32"}, 10},
 		{"qwen2.5-0.5b-kk", []string{"tokenizer.train_size=300", one}, 9},
+		// Vocabulary, first rows; two phases, instructing; five models measured; report.
+		{"qwen2.5-0.5b-kk-direct", slices.Concat([]string{"tokenizer.train_size=300", one, "train.phases.layers.max_steps=1"}, training("instruct")), 11},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Chdir(shippedTexts(t))
@@ -98,6 +100,7 @@ func shippedTexts(t *testing.T) string {
 	for name, text := range map[string]string{
 		"data/ru/a.txt": strings.Repeat(line, 20), "data/kk/a.txt": strings.Repeat("қазақ тілі өте бай және әдемі тіл\n"+line, 20), "data/en/a.txt": strings.Repeat("the cat sat on the mat\n", 40),
 		"data/held-out/ru.jsonl": `{"text": "кот и папа"}` + "\n", "data/held-out/kk.jsonl": `{"text": "қазақ тілі"}` + "\n", "data/held-out/en.jsonl": `{"text": "the cat"}` + "\n",
+		"data/chats.jsonl":   `{"messages": [{"role": "user", "content": "Repeat: one"}, {"role": "assistant", "content": "one"}]}` + "\n",
 		"data/prompts.jsonl": `{"prompt": "Repeat: one"}` + "\n" + `{"prompt": "Copy this: two"}` + "\n",
 	} {
 		path := filepath.Join(dir, name)
