@@ -46,7 +46,7 @@ func gemmCases() []gemmCase {
 	}
 	out = append(out, gemmCase{m: 5, n: 6, k: 7, alpha: 0, beta: 2}, gemmCase{m: 5, n: 6, k: 7, alpha: 0, beta: 0},
 		gemmCase{m: 50, n: 90, k: 800, alpha: 1, padC: 3, transB: true}, gemmCase{m: 3100, n: 40, k: 5, alpha: 1, beta: 1},
-		gemmCase{m: 20, n: 3100, k: 7, alpha: 1, beta: 1})
+		gemmCase{m: 20, n: 3100, k: 7, alpha: 1, beta: 1}, gemmCase{m: 9, n: 3100, k: 700, alpha: 1, transA: true})
 	return out
 }
 

@@ -5,52 +5,72 @@ import (
 	"testing"
 
 	"lep/internal/testmodel"
-	"lep/linalg"
 	"lep/model"
 	"lep/tensor"
 )
 
 // BenchmarkStep is a step of the 16-million-parameter Llama that peers are measured on, with
-// 2 rows instead of 8.
+// 2 rows instead of 8, and of a model of the size of the bundled family, by one thread and by two.
 func BenchmarkStep(b *testing.B) {
-	for _, set := range []Set{All, Embeddings} {
-		b.Run(string(set), func(b *testing.B) {
-			tiny := testmodel.New(b, "llama", 1, tensor.F32, map[string]any{"vocab_size": 8192, "hidden_size": 384, "num_hidden_layers": 6,
-				"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 1024, "max_position_embeddings": 512})
-			cfg, err := model.ParseConfig(tiny.Config)
-			if err != nil {
-				b.Fatal(err)
-			}
-			lib, err := linalg.Open("builtin", 2)
-			if err != nil {
-				b.Fatal(err)
-			}
-			trainable := model.TrainAll
-			if set == Embeddings {
-				trainable = model.TrainEmbeddings
-			}
-			m, err := model.New(cfg, tiny, model.Options{BLAS: lib, Threads: 2, Trainable: trainable})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer m.Close()
-			o := DefaultOptions()
-			o.Threads = 2
-			t := NewTrainer(m, &o, 1000)
-			defer t.Close()
-			batch := []*model.Batch{{B: 2, T: 512, InputIDs: testmodel.IDs(1, 1024, 8192)}}
-			if _, err := t.Step(batch); err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := t.Step(batch); err != nil {
-					b.Fatal(err)
+	middle := map[string]any{"vocab_size": 8192, "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 6, "num_key_value_heads": 2,
+		"head_dim": 64, "intermediate_size": 1024, "max_position_embeddings": 512}
+	pocket := map[string]any{"vocab_size": 3080, "hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 6, "num_key_value_heads": 2,
+		"head_dim": 32, "intermediate_size": 512, "max_position_embeddings": 512}
+	for _, c := range []struct {
+		name         string
+		config       map[string]any
+		rows, length int
+		set          Set
+		precision    Precision
+	}{
+		{"16M", middle, 2, 512, All, Float32}, {"16M-embeddings", middle, 2, 512, Embeddings, Float32},
+		{"pocket", pocket, 16, 256, All, Float32}, {"pocket-bf16", pocket, 16, 256, All, BF16},
+	} {
+		for threads := 1; threads <= 2; threads++ {
+			b.Run(fmt.Sprintf("%s/%d", c.name, threads), func(b *testing.B) {
+				o := DefaultOptions()
+				o.Threads, o.Precision, o.BLAS = threads, c.precision, "builtin"
+				t := benchTrainer(b, c.config, c.set, &o)
+				batch := []*model.Batch{{B: c.rows, T: c.length, InputIDs: testmodel.IDs(1, c.rows*c.length, t.Model.Config.VocabSize)}}
+				step := func() {
+					if _, err := t.Step(batch); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-			b.ReportMetric(1024*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
-		})
+				step()
+				b.ReportAllocs()
+				for b.Loop() {
+					step()
+				}
+				b.ReportMetric(float64(c.rows*c.length*b.N)/b.Elapsed().Seconds(), "tokens/s")
+			})
+		}
 	}
+}
+
+// benchTrainer returns a trainer of a model of random weights.
+func benchTrainer(b *testing.B, config map[string]any, set Set, o *Options) *Trainer {
+	tiny := testmodel.New(b, "llama", 1, tensor.F32, config)
+	cfg, err := model.ParseConfig(tiny.Config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	lib, err := o.OpenBLAS()
+	if err != nil {
+		b.Skip(err)
+	}
+	trainable := model.TrainAll
+	if set == Embeddings {
+		trainable = model.TrainEmbeddings
+	}
+	m, err := model.New(cfg, tiny, model.Options{BLAS: lib, Threads: o.Threads, Trainable: trainable})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(m.Close)
+	t := NewTrainer(m, o, 1000)
+	b.Cleanup(t.Close)
+	return t
 }
 
 // BenchmarkAdamW is the update of 4 million parameters on one thread, by the vector kernel
