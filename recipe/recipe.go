@@ -277,7 +277,7 @@ func (r *Recipe) check() error {
 		return hint.Errorf(advice, r.File+": "+format, args...)
 	}
 	switch {
-	case m.Source == "" && len(m.Target) == 0:
+	case m.Source == "" && len(m.Target) == 0 && len(m.Donor) == 0:
 		return bad("name the base model: model: {source: …}", "model: no model to start from")
 	case len(m.Donor) > 0 && (r.tokenizer != nil || r.train != nil || r.init != nil):
 		return bad("leave out model.donor, or these sections", "model.donor is given, and tokenizer, init or train would make one")

@@ -46,10 +46,15 @@ func (g *graph) propagation(p point, target string, o propagate.Options) *Stage 
 func (g *graph) tunings(p point) {
 	r := g.r
 	calibrations, tunings := applying(r.calibrate, p.choices), applying(r.tune, p.choices)
-	if len(calibrations) == 0 || r.tune != nil && len(tunings) == 0 {
-		calibrations = []variant[Calibrate]{{skip: true}}
+	if len(tunings) == 0 {
+		for _, c := range calibrations {
+			if r.tune == nil && !c.skip {
+				g.answers(p, c) // they are wanted for themselves
+			}
+		}
+		calibrations = nil
 	}
-	for _, c := range calibrations {
+	for _, c := range orSkip(calibrations) {
 		var answers *Stage
 		if !c.skip {
 			answers = g.answers(p, c)
