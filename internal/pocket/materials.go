@@ -20,7 +20,7 @@ import (
 const (
 	copyingTexts   = 4000  // texts of copying practice
 	promptsAsked   = 12000 // instructions for self-calibration, five in six of them Russian
-	samplesGiven   = 8000  // instructions with their right answers, in the same proportion
+	samplesGiven   = 12000 // instructions with their right answers, in the same proportion
 	passagesTold   = 2500  // Russian passages as an assistant's words, so that tuning does not unlearn prose
 	passageLength  = 450   // characters
 	russianPrompts = 5. / 6
@@ -33,7 +33,7 @@ const (
 )
 
 // layout is part of the bundle's digest: raise it when Materialize writes other files from the same data.
-const layout = "3"
+const layout = "4"
 
 // Digest identifies what Materialize writes, in hexadecimal digits.
 func Digest() string {
@@ -133,8 +133,8 @@ func writePractice(dir string) error {
 		pools = append(pools, pool)
 		prose[lang] = texts
 	}
-	m, shares := practice.NewMaker(1, pools...), practice.DefaultShares()
-	sample := func(int) any { return m.Sample(m.Kind(shares), m.Language(russianPrompts)) }
+	m := practice.NewMaker(1, pools...)
+	sample := func(shares practice.Shares) any { return m.Sample(m.Kind(shares), m.Language(russianPrompts)) }
 	type prompt struct {
 		Prompt   string `json:"prompt"`
 		Kind     string `json:"task"`
@@ -154,11 +154,11 @@ func writePractice(dir string) error {
 		line func(i int) any
 	}{
 		{"practice/copying", copyingTexts, func(int) any { return text{m.Copying("ru", 100, 400)} }},
-		{"practice/prompts", promptsAsked, func(i int) any {
-			s := sample(i).(practice.Sample)
+		{"practice/prompts", promptsAsked, func(int) any {
+			s := sample(practice.DefaultShares()).(practice.Sample)
 			return prompt{s.Prompt(), s.Kind, s.Language}
 		}},
-		{"practice/samples", samplesGiven, sample},
+		{"practice/samples", samplesGiven, func(int) any { return sample(practice.ShortShares()) }},
 		{"practice/passages", passagesTold, func(int) any { return told(prose["ru"]) }},
 		{"school/copying", schoolCopying, func(int) any { return text{school.Copying(school.Language(schoolRussian), 100, 400)} }},
 		{"school/mixed", schoolSamples, pupil(practice.DefaultShares())},
