@@ -229,7 +229,7 @@ func TestOlderRecords(t *testing.T) {
 	}
 	for _, s := range run.graph.Stages {
 		st := run.state[s]
-		rec := &Record{Stage: s.Name, Kind: s.Kind, State: Done, Hash: run.mixed(s, spelled(thatMatter(s.options)), st.inputs), Options: spelled(s.options)}
+		rec := &Record{Stage: s.Name, Kind: s.Kind, State: Done, Hash: run.mixed(s, spelled(thatMatter(s.options)), st.inputs), Inputs: st.inputs, Options: spelled(s.options)}
 		st.identity = rec.Hash
 		if err := os.MkdirAll(s.dir, 0o755); err != nil {
 			t.Fatal(err)
