@@ -125,7 +125,7 @@ func (g *gathering) step(s *Stage) error {
 	if err != nil {
 		return err
 	}
-	step := report.Step{Name: s.Name, Verb: string(s.Kind), State: string(rec.State), Seconds: report.Number(rec.Seconds), Settings: g.settings(s, rec)}
+	step := report.Step{Name: s.Name, Verb: string(s.Kind), State: string(rec.State), Seconds: report.Number(rec.Seconds), Settings: g.settings(s)}
 	if g.state[s].count == 0 {
 		step.State = "kept"
 	}
@@ -146,14 +146,18 @@ func (g *gathering) step(s *Stage) error {
 }
 
 // settings lists what a stage has beside its package's defaults.
-func (g *gathering) settings(s *Stage, rec *Record) []report.Setting {
-	raw, err := settings(sectionOf(s.Kind.section()).value)
+func (g *gathering) settings(s *Stage) []report.Setting {
+	usual, err := settings(sectionOf(s.Kind.section()).value)
+	if err != nil {
+		return nil
+	}
+	own, err := settings(s.options) // not the record's: the same inputs may lie elsewhere by now
 	if err != nil {
 		return nil
 	}
 	var out []report.Setting
-	defaults := members(raw)
-	for _, m := range members(rec.Options) {
+	defaults := members(usual)
+	for _, m := range members(own) {
 		value := compact(m.value)
 		if slices.ContainsFunc(defaults, func(d member) bool { return d.key == m.key && compact(d.value) == value }) {
 			continue
