@@ -199,12 +199,17 @@ def infer(a, tmp):
         "prompt": [*ours, "--prompt", 512, "--new", 2, "--rows", 1],
         "prompt builtin": [*ours, "--prompt", 512, "--new", 2, "--rows", 1, "--blas", "builtin"],
     }
+    pairs16 = []
+    if "avx512_bf16" in cpu_flags():
+        sides |= {"lep bf16": [*short, "--precision", "bf16"], "prompt bf16": [*ours, "--prompt", 512, "--new", 2, "--rows", 1, "--precision", "bf16"]}
+        pairs16 = [("prefill_tokens_per_second", "prefill", "transformers", ["prompt bf16"]), ("score_tokens_per_second", "score", "transformers", ["lep bf16"])]
     got = fastest(a.rounds, sides)
-    # Weights are bfloat16 everywhere; products of many rows are float32 in lep, so the peer is transformers in float32 there.
+    # Weights are bfloat16 everywhere; products of many rows are float32 in lep without --precision bf16, so the peer is transformers in float32 there.
     for key, what, peer, pairs in (
         ("generate_tokens_per_second", "generate", "transformers", ("lep", "lep builtin", "lep int8")),
         ("prefill_tokens_per_second", "prefill", "transformers float32", ("transformers", "prompt", "prompt builtin")),
         ("score_tokens_per_second", "score", "transformers float32", ("transformers", "lep", "lep builtin")),
+        *pairs16,
     ):
         for side in (peer, *pairs):
             rate = got[side][key]
