@@ -19,8 +19,8 @@ type card struct {
 	tasks *eval.Result
 }
 
-// writeCards completes the cards of the models that the run has made by what it has measured. A card tells of a
-// model and is no part of what its stage has made: digests leave it out, and nothing is made anew for it.
+// writeCards completes the cards of the models that the run has made by what it has measured. A card only
+// tells of a model: digests leave it out, and nothing is made anew for it.
 func (g *gathering) writeCards(s *Stage) error {
 	var original *report.Model
 	for i := range g.out.Models {

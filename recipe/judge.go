@@ -158,10 +158,14 @@ func outputsDigest(outputs map[string]remembered) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// isCard reports that a file of a stage is a model's card, which tells of the model and is completed later.
-func (s *Stage) isCard(name string) bool { return name == filepath.Join(s.output, modelcard.File) }
+// tells reports that a file of a stage only tells of the model: its card, which is completed later, and the records
+// of paths, which lep publish tidies.
+func (s *Stage) tells(name string) bool {
+	dir, file := filepath.Split(name)
+	return s.output == "model" && filepath.Clean(dir) == s.output && slices.Contains([]string{modelcard.File, "lep.json", "recipe.yaml"}, file)
+}
 
-// outputs lists what a stage has made, with digests.
+// outputs lists what a stage has made, with digests; what only tells of it is left out.
 func (r *Run) outputs(s *Stage) (map[string]remembered, error) {
 	if s.output == "" {
 		return nil, nil
@@ -176,7 +180,7 @@ func (r *Run) outputs(s *Stage) (map[string]remembered, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.isCard(name) {
+		if s.tells(name) {
 			continue
 		}
 		if out[name], err = r.digests.file(f); err != nil {
@@ -199,7 +203,7 @@ func (r *Run) changedOutputs(s *Stage, rec *Record) ([]string, error) {
 	for name, was := range rec.Outputs {
 		is, ok := now[name]
 		switch {
-		case s.isCard(name): // in records of earlier versions
+		case s.tells(name): // in records of earlier versions
 		case !ok:
 			changed = append(changed, name+" is gone")
 		case is.SHA256 != was.SHA256:

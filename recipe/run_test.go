@@ -231,6 +231,14 @@ func changedByHand(t *testing.T, path, dir string) {
 			t.Fatal(err)
 		}
 	}
+	for _, name := range []string{"README.md", "lep.json", "recipe.yaml"} { // as lep publish --tidy does
+		path := filepath.Join(filepath.Dir(template), name)
+		if err := os.WriteFile(path, []byte("{}\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := start(path, DefaultOptions(), set)
+	must(t, r, err, 0, 13)
 	change()
 	_, err = start(path, DefaultOptions(), set)
 	wantError(t, err, "tune-conversion was changed by hand", "--accept")
@@ -238,7 +246,7 @@ func changedByHand(t *testing.T, path, dir string) {
 
 	accept := DefaultOptions()
 	accept.Accept = true
-	r, err := start(path, accept, set) // export, evaluation and report follow from the change
+	r, err = start(path, accept, set) // export, evaluation and report follow from the change
 	must(t, r, err, 3, 10)
 	r, err = start(path, DefaultOptions(), set)
 	must(t, r, err, 0, 13)
