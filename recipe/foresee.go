@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"lep/checkpoint"
 	"lep/corpus"
@@ -76,6 +75,13 @@ func (r *Run) foreseeAll() ([]Foreseen, error) {
 		if err != nil {
 			return nil, err
 		}
+		if f.State != Done && f.Problem == "" {
+			if f.Problem, err = s.speechless(); err != nil {
+				return nil, err
+			} else if f.Problem != "" {
+				f.Advice = "conversations need one: take a model that has it, or put chat_template.jinja into its folder"
+			}
+		}
 		out = append(out, f)
 	}
 	return out, nil
@@ -94,13 +100,11 @@ func (known shapes) begin(s *Stage) (*shape, error) {
 			return known[n], nil
 		}
 	}
-	i := slices.IndexFunc(s.inputs, func(in input) bool {
-		return in.kind == modelPath && slices.Contains([]string{"model", "base", "donor"}, in.name)
-	})
-	if i < 0 {
+	path := s.givenModel()
+	if path == "" {
 		return nil, nil
 	}
-	return openShape(s.inputs[i].path)
+	return openShape(path)
 }
 
 // openShape reads the size of a model.

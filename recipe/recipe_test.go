@@ -335,3 +335,50 @@ func TestForeseen(t *testing.T) {
 	_, err = Foresee(r, opts)
 	wantError(t, err, "memory needed", "")
 }
+
+// TestSpeechless holds that a model without a chat template is told before anything runs, where conversations are to be
+// trained on or answers taken.
+func TestSpeechless(t *testing.T) {
+	path := folder(t, 2)
+	dir := filepath.Dir(path)
+	if err := os.CopyFS(filepath.Join(dir, "base"), os.DirFS(filepath.Join(family(t), "base"))); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "base", "tokenizer_config.json")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, []byte(strings.Replace(string(text), `"chat_template"`, `"no_template"`, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ids.jsonl"), []byte(`{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}`+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	vocabulary := "model: {source: base, target: " + family(t) + "/instruct}\ntokenizer: {corpus: [ru.txt], train_size: 300}\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"tuning a base", "model: {source: base}\ntune: {data: [chats.jsonl]}", "stage tune: " + dir + "/base: has no chat template"},
+		{"after training", "model: {source: base}\ntrain: {data: [ru.txt], phases: [{}, {}]}\ninstruct: {data: [chats.jsonl]}", "stage instruct: "},
+		{"first rows", vocabulary + "tune: {data: [chats.jsonl]}", "stage tune: "},
+		{"its own answers", "model: {source: base}\ncalibrate: {prompts: [prompts.txt]}", "stage calibrate: "},
+		{"token ids", "model: {source: base}\ntune: {data: [ids.jsonl]}", ""},
+		{"texts", "model: {source: base}\ntrain: {data: [ru.txt]}", ""},
+		{"a result", vocabulary + "propagate: {}\ntune: {data: [chats.jsonl]}", ""},
+	} {
+		if err := os.WriteFile(path, []byte(tt.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Load(path, LoadOptions{RunDir: filepath.Join(dir, "run")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Foresee(r, DefaultOptions())
+		if tt.want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(hint.Of(err), "chat_template.jinja") {
+			t.Errorf("%s: %v (%s), want %q", tt.name, err, hint.Of(err), tt.want)
+		}
+	}
+}
