@@ -130,13 +130,9 @@ func NewGraph(r *Recipe) (*Graph, error) {
 		g.Models = append(g.Models, &Model{Name: dash("target", g.targetLabel(t)), Role: "target", path: t})
 	}
 	for _, p := range g.donors() {
-		switch {
-		case r.propagate != nil:
+		if r.propagate != nil {
 			g.propagate(p)
-		default:
-			if p.target == "" && len(m.Target) == 1 {
-				p.target = m.Target[0]
-			}
+		} else {
 			g.tunings(p)
 		}
 	}

@@ -161,6 +161,8 @@ func TestRecipeErrors(t *testing.T) {
 		{"a grid in a phase", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], phases: [{max_steps: [1, 2]}]", 1), "max_steps takes one value", "grid"},
 		{"managed in a phase", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], phases: [{seed: 2}]", 1), "train.seed cannot be set", "outside all sections"},
 		{"phases of a vocabulary", strings.Replace(method, "corpus: [ru.txt]", "corpus: [ru.txt], phases: [{}]", 1), `unknown key "phases"`, ""},
+		{"weight of answers", method + "tune: {data: [x], answers_weight: -1}", "tune (stage tune): answers_weight is -1", ""},
+		{"scale of an adapter", strings.Replace(method, "data: [ru.txt]", "data: [ru.txt], alpha_scale: 0", 1), "train (stage train): alpha_scale is 0", ""},
 		{"answers to instruct", method + "instruct: {data: [x], answers_weight: 2}", "instruct.answers_weight cannot be set", "section tune"},
 		{"tune on nothing", method + "tune: {}", "tune has nothing to train on", "calibrate"},
 		{"from", method + "calibrate: {prompts: [p], from: donor}\ntune: {}", `calibrate.from: "donor", want target or result`, ""},

@@ -45,6 +45,9 @@ func (g *graph) propagation(p point, target string, o propagate.Options) *Stage 
 // tunings lays out self-calibration and instruction tuning of what a chain has come to.
 func (g *graph) tunings(p point) {
 	r := g.r
+	if targets := r.Models.Target; p.target == "" && len(targets) == 1 { // nothing is propagated into it
+		p.target = targets[0]
+	}
 	calibrations, tunings := applying(r.calibrate, p.choices), applying(r.tune, p.choices)
 	if len(tunings) == 0 {
 		for _, c := range calibrations {

@@ -1,6 +1,8 @@
 package recipe
 
 import (
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -59,6 +61,17 @@ type Train struct {
 	AnswersWeight float64 `yaml:"answers_weight"`
 	// AlphaScale divides lora_alpha when an adapter is merged.
 	AlphaScale float64 `yaml:"alpha_scale"`
+}
+
+// Validate reports the first setting that cannot be.
+func (o *Train) Validate() error {
+	if !(o.AnswersWeight >= 0) || math.IsInf(o.AnswersWeight, 1) {
+		return fmt.Errorf("answers_weight is %v, want a number from 0 on", o.AnswersWeight)
+	}
+	if !(o.AlphaScale > 0) || math.IsInf(o.AlphaScale, 1) {
+		return fmt.Errorf("alpha_scale is %v, want a number above 0", o.AlphaScale)
+	}
+	return o.Options.Validate()
 }
 
 // Eval says what is measured, and on which models.
