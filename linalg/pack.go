@@ -33,7 +33,7 @@ func (kn *kernel[F]) packOperand(dst []F, width int, src operand[F], j0, w, p0, 
 	}
 }
 
-// packPanels is packOperand in plain Go, without pairs.
+// packPanels is packOperand for any operand, without pairs.
 func packPanels[F Float](kn *kernel[F], dst []F, r int, src operand[F], j0, w, p0, k int) {
 	if w == 0 {
 		return
