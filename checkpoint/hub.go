@@ -153,7 +153,7 @@ func cutSnapshot(dir string) (repo, commit string, ok bool) {
 }
 
 // PublicName is how others know a model: a hub id without its revision, a folder of the hub cache
-// by its id, another folder by its last part. It holds no path of this machine.
+// by its id, another folder as FolderName has it. It holds no path of this machine.
 func PublicName(pathOrID string) string {
 	if _, err := os.Stat(pathOrID); err != nil && !filepath.IsAbs(pathOrID) {
 		id, _, _ := strings.Cut(pathOrID, "@")
@@ -167,5 +167,15 @@ func PublicName(pathOrID string) string {
 	if id, ok := strings.CutPrefix(filepath.Base(filepath.Dir(snapshots)), "models--"); ok && filepath.Base(snapshots) == "snapshots" {
 		return strings.ReplaceAll(id, "--", "/")
 	}
-	return filepath.Base(abs)
+	return FolderName(abs)
+}
+
+// FolderName is what a model is called by the folder that it lies or will lie in: its last part; or the name of the
+// stage, for a model that the stage of a recipe made, stages/NAME/model.
+func FolderName(dir string) string {
+	dir = filepath.Clean(dir)
+	if stage := filepath.Dir(dir); filepath.Base(dir) == "model" && filepath.Base(filepath.Dir(stage)) == "stages" {
+		return filepath.Base(stage)
+	}
+	return filepath.Base(dir)
 }

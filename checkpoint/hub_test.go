@@ -137,6 +137,7 @@ func TestPublicName(t *testing.T) {
 	for in, want := range map[string]string{
 		"org/name@main": "org/name", "name": "name", dir: "org/name", filepath.Dir(dir): "snapshots",
 		"/nowhere/models--org--other/snapshots/9": "org/other", "/nowhere/base/": "base",
+		"/runs/x/stages/train-1/model": "train-1", "/runs/x/stages/model": "model",
 	} {
 		if got := PublicName(in); got != want {
 			t.Errorf("PublicName(%q) = %q, want %q", in, got, want)

@@ -57,7 +57,7 @@ func writeCard(dir string, r *run, t int, tr *TargetResult, result *Result) erro
 	target, donor, source := r.in.targets[t], checkpoint.PublicName(r.opts.Donor), checkpoint.PublicName(r.opts.Source)
 	c := &modelcard.Card{License: r.opts.License, BaseModel: []string{checkpoint.PublicName(tr.Target), donor}, BaseModelRelation: "merge",
 		Datasets: r.opts.Datasets, LibraryName: "transformers", PipelineTag: "text-generation",
-		Tags: []string{"lep", "learned-embedding-propagation", "vocabulary-adaptation"}, Title: filepath.Base(tr.Out)}
+		Tags: []string{"lep", "learned-embedding-propagation", "vocabulary-adaptation"}, Title: checkpoint.FolderName(tr.Out)}
 	if r.opts.Language != "" {
 		c.Language = strings.Split(r.opts.Language, ",")
 	}

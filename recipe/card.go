@@ -3,7 +3,6 @@ package recipe
 import (
 	"fmt"
 
-	"lep/checkpoint"
 	"lep/eval"
 	"lep/modelcard"
 	"lep/report"
@@ -53,7 +52,7 @@ func (g *gathering) writeCards(s *Stage) error {
 func (g *gathering) complete(c *modelcard.Card, m, original *report.Model, tasks *eval.Result) error {
 	head := []string{"", "this model"}
 	if original != nil {
-		head = append(head, modelcard.Ticked(checkpoint.PublicName(original.Folder)))
+		head = append(head, modelcard.Ticked(g.originalName))
 	}
 	rows := [][]string{head}
 	add := func(name, format string, of func(m *report.Model) *report.Figure) {

@@ -109,6 +109,8 @@ type gathering struct {
 	// vocabularies are those that texts have been cut by.
 	vocabularies []string
 	cards        []card
+	// originalName is that of out.Reference as others know it.
+	originalName string
 }
 
 func (g *gathering) record(s *Stage) (*Record, error) {
@@ -220,7 +222,7 @@ func (g *gathering) model(s *Stage, got *Measured) error {
 		g.cards = append(g.cards, card{m.stage, len(g.out.Models), got.Tasks})
 	}
 	if g.original(m) && g.out.Reference == "" {
-		g.out.Reference = m.Name
+		g.out.Reference, g.originalName = m.Name, checkpoint.PublicName(m.path)
 	}
 	if got.Tasks != nil {
 		row.Evaluation = g.relative(s.Out())

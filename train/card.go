@@ -13,7 +13,7 @@ import (
 func (r *run) card(result *Result) *modelcard.Card {
 	o := r.opts
 	base := checkpoint.PublicName(o.Model)
-	c := newCard(filepath.Base(o.Out), base, "finetune", r.files.Dir())
+	c := newCard(checkpoint.FolderName(o.Out), base, "finetune", r.files.Dir())
 	usage := modelcard.Usage(c.Title, r.tok != nil && r.tok.Config().ChatTemplate != "")
 	if o.Train == LoRA {
 		c.BaseModelRelation, c.LibraryName = "adapter", "peft"

@@ -64,7 +64,7 @@ type mergeRecord struct {
 // describe writes the card and lep.json.
 func (r *MergeResult) describe(ctx context.Context, base *checkpoint.Model, ad *checkpoint.Adapter, adapter string, opts checkpoint.MergeOptions, dir string) error {
 	from, term := checkpoint.PublicName(base.Dir()), checkpoint.PublicName(adapter)
-	c := newCard(filepath.Base(r.Out), from, "finetune", base.Dir())
+	c := newCard(checkpoint.FolderName(r.Out), from, "finetune", base.Dir())
 	tok, err := tokenizer.ReadConfig(base.Dir())
 	if err != nil {
 		return err
