@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"lep/infer"
 	"lep/internal/hint"
 )
 
@@ -45,14 +46,19 @@ const maxTalk = 256 << 20
 // settingsDigest tells whether a journal's answers are those that a run would get: it covers who is
 // asked, all prompts and how they are sampled. Filters are not part of it; they come behind.
 func settingsDigest(o *Options, a Asked, p *prompts) (string, error) {
+	precision := string(o.Engine.Precision)
+	if o.Engine.Precision == infer.DefaultOptions().Precision {
+		precision = "" // journals were written before there was another
+	}
 	text, err := json.Marshal(struct {
-		Asked    Asked
-		Prompts  string
-		Sampling sampling
-		Samples  int
-		Batch    int
-		Int8     bool
-	}{a, p.digest, o.sampling(), o.SamplesPerPrompt, o.BatchSize, o.Engine.Int8})
+		Asked     Asked
+		Prompts   string
+		Sampling  sampling
+		Samples   int
+		Batch     int
+		Int8      bool
+		Precision string `json:",omitempty"`
+	}{a, p.digest, o.sampling(), o.SamplesPerPrompt, o.BatchSize, o.Engine.Int8, precision})
 	return fmt.Sprintf("%x", sha256.Sum256(text)), err
 }
 

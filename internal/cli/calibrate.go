@@ -80,6 +80,7 @@ func bindCalibration(f *pflag.FlagSet, o *calibrate.Options) {
 	f.IntVar(&o.BatchSize, "batch-size", o.BatchSize, "conversations between two saves (model folder)")
 	f.IntVar(&o.Engine.Slots, "slots", o.Engine.Slots, "answers written at a time (model folder)")
 	f.BoolVar(&o.Engine.Int8, "int8", false, "keep the weights in 8 bits (model folder)")
+	precisionFlag(f, &o.Engine.Precision)
 	f.IntVar(&o.Concurrency, "concurrency", o.Concurrency, "requests at a time (--api)")
 	f.DurationVar(&o.Timeout, "timeout", o.Timeout, "longest time of one try (--api)")
 	f.IntVar(&o.Filters.MinChars, "min-chars", o.Filters.MinChars, "shortest answer, in characters")
