@@ -65,7 +65,9 @@ func (s *Stage) templateOf() string {
 
 // givenModel is the model from outside the run that a stage begins with, "" for none.
 func (s *Stage) givenModel() string {
-	i := slices.IndexFunc(s.inputs, func(in input) bool { return in.kind == modelPath && slices.Contains([]string{"model", "base", "donor"}, in.name) })
+	i := slices.IndexFunc(s.inputs, func(in input) bool {
+		return in.kind == modelPath && slices.Contains([]string{"model", "base", "donor"}, in.name)
+	})
 	if i < 0 {
 		return ""
 	}
