@@ -30,7 +30,6 @@ func orthogonalizeRows(ctx context.Context, threads, n int, g []float64, ldg int
 		order[i] = i
 	}
 	norms := make([]float64, n)
-	var t team
 	for range maxSweeps {
 		for i := range n { // fresh squares: the updates below drift
 			norms[i] = DDOT(g[i*ldg:i*ldg+n], g[i*ldg:i*ldg+n])
@@ -41,7 +40,7 @@ func orthogonalizeRows(ctx context.Context, threads, n int, g []float64, ldg int
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			t.run(threads, even/2, func(_, u int) {
+			share(threads, even/2, func(u int) {
 				p, q := order[u], order[even-1-u]
 				turned[u] = rotateBlocks(n, g, ldg, z, ldz, cols, norms, p, q, rows, round == 0, tol, negligible)
 			})

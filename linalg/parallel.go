@@ -5,54 +5,23 @@ import (
 	"sync/atomic"
 )
 
-// team runs numbered units of work on several goroutines. It is reused, so that
-// starting work allocates nothing: the start functions are made once. The units
-// are handed out in order to whoever is free, therefore no unit may depend on
-// another or on the worker that runs it.
-type team struct {
-	wg     sync.WaitGroup
-	next   atomic.Int64
-	units  int64
-	body   func(worker, unit int)
-	starts []func()
-}
-
-// run calls body for every unit in [0, units) with at most threads workers,
-// numbered from 0; the caller is worker 0. It returns when all are done.
-func (t *team) run(threads, units int, body func(worker, unit int)) {
-	if threads > units {
-		threads = units
-	}
-	if threads <= 1 {
-		for u := range units {
-			body(0, u)
+// share calls body for every unit in [0, units) on up to threads goroutines, the caller's
+// among them, and returns when all are done. Units go in order to whoever is free, so none
+// may depend on another. It is for the few large loops of a factorization; work that starts
+// often has a [Crew].
+func share(threads, units int, body func(unit int)) {
+	var next atomic.Int64
+	work := func() {
+		for u := next.Add(1) - 1; u < int64(units); u = next.Add(1) - 1 {
+			body(int(u))
 		}
-		return
 	}
-	for w := len(t.starts) + 1; w < threads; w++ {
-		t.starts = append(t.starts, func() {
-			t.loop(w)
-			t.wg.Done()
-		})
+	var helpers sync.WaitGroup
+	for range min(threads, units) - 1 {
+		helpers.Go(work)
 	}
-	t.body, t.units = body, int64(units)
-	t.next.Store(0)
-	t.wg.Add(threads - 1)
-	for _, start := range t.starts[:threads-1] {
-		go start()
-	}
-	t.loop(0)
-	t.wg.Wait()
-}
-
-func (t *team) loop(worker int) {
-	for {
-		u := t.next.Add(1) - 1
-		if u >= t.units {
-			return
-		}
-		t.body(worker, int(u))
-	}
+	work()
+	helpers.Wait()
 }
 
 // spread cuts [0, n) into spans of at least grain elements, a multiple of align
@@ -69,6 +38,5 @@ func spread(threads, n, grain, align int, fn func(lo, hi int)) {
 	}
 	span := (n + parts - 1) / parts
 	span = (span + align - 1) / align * align
-	var t team
-	t.run(threads, (n+span-1)/span, func(_, u int) { fn(u*span, min((u+1)*span, n)) })
+	share(threads, (n+span-1)/span, func(u int) { fn(u*span, min((u+1)*span, n)) })
 }
