@@ -4,7 +4,8 @@
 // [Open] picks a matrix library at run time ([BLAS]): MKL, OpenBLAS or
 // Accelerate where the system has one (opened with dlopen, no cgo), else the
 // builtin kernels of this package, AVX-512 and AVX2 assembly on amd64 and plain
-// Go elsewhere. [SGEMV] and its relatives serve generation at batch 1, where the
+// Go elsewhere. [OpenBF16] opens products of bf16, where the processor has them. A [Crew] runs
+// products and whatever else is shared out among processors. [SGEMV] and its relatives serve generation at batch 1, where the
 // weights are read once and memory bandwidth is the limit.
 //
 // [Fit] solves min ||S W - G|| over rows that are streamed in blocks, in float64
