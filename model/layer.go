@@ -36,7 +36,7 @@ func (m *Model) forwardLayer(l int, a *layerActs, out []float32, s *sequences, a
 	m.forwardShared(xn, d, n, output{&ly.linears[qProj], a.qkv, ld}, output{&ly.linears[kProj], a.qkv[h:], ld}, output{&ly.linears[vProj], a.qkv[h+kv:], ld})
 	m.positionHeads(ly, a, s)
 	attn.attend(m, l, a)
-	copyUnlessSame(a.mid[:n*d], a.x)
+	m.copyUnlessSame(a.mid[:n*d], a.x)
 	m.addBranch(a.mid, &ly.linears[oProj], a.ctx, h, a.attnOut, ly.postAttentionNorm, a.attnRstd, n)
 
 	m.norm(xn, a.midRstd[:n], a.mid, ly.midNorm, n)
@@ -51,7 +51,7 @@ func (m *Model) forwardLayer(l int, a *layerActs, out []float32, s *sequences, a
 		m.norm(xn, a.mlpRstd[:n], a.mlpOut, ly.postFeedforwardN, n)
 		return
 	}
-	copyUnlessSame(out[:n*d], a.mid)
+	m.copyUnlessSame(out[:n*d], a.mid)
 	m.addBranch(out, &ly.linears[downProj], act, f, a.mlpOut, ly.postFeedforwardN, a.mlpRstd, n)
 }
 
@@ -120,10 +120,4 @@ func (m *Model) branchBackward(dx, raw []float32, norm *weight, rstd []float32, 
 	out := m.work.dbranch[:n*m.Config.HiddenSize]
 	m.normBackward(out, dx, rstd[:n], raw, norm, n, true)
 	return out
-}
-
-func copyUnlessSame(dst, src []float32) {
-	if &dst[0] != &src[0] {
-		copy(dst, src)
-	}
 }

@@ -29,9 +29,7 @@ func (l *linear) forward(m *Model, y []float32, ldy int, x []float32, ldx, n int
 // addTerms adds bias and low-rank term to y.
 func (l *linear) addTerms(m *Model, y []float32, ldy int, x []float32, ldx, n int) {
 	if l.bias != nil {
-		for i := range n {
-			addBias(y[i*ldy:i*ldy+l.w.rows], l.bias.data)
-		}
+		m.runBias(biasTask{y: y, ldy: ldy, n: n, bias: l.bias.data})
 	}
 	if t := l.lora; t != nil {
 		u := m.work.low[:n*t.a.rows]
@@ -57,10 +55,42 @@ func (l *linear) backwardWeights(m *Model, dy []float32, ldy int, x []float32, l
 		m.blas.SGEMM(true, false, l.w.rows, l.w.cols, n, 1, dy, ldy, x, ldx, 1, g, l.w.cols)
 	}
 	if l.bias != nil && l.bias.grad != nil {
-		for i := range n {
-			addBias(l.bias.grad, dy[i*ldy:i*ldy+l.w.rows])
-		}
+		m.runBias(biasTask{y: dy, ldy: ldy, n: n, bias: l.bias.grad, backward: true})
 	}
+}
+
+// biasTask adds a bias to n rows of y, or backward, n rows of gradients to that of the bias:
+// row by row in order, a part of the columns.
+type biasTask struct {
+	y        []float32
+	ldy, n   int
+	bias     []float32
+	backward bool
+}
+
+const biasColumns = 64
+
+func (t *biasTask) Part(_, i int) {
+	if t.backward {
+		lo, hi := i*biasColumns, min((i+1)*biasColumns, len(t.bias))
+		for r := range t.n {
+			addBias(t.bias[lo:hi], t.y[r*t.ldy+lo:r*t.ldy+hi])
+		}
+		return
+	}
+	size := rowsPerPart(len(t.bias))
+	for r := i * size; r < min((i+1)*size, t.n); r++ {
+		addBias(t.y[r*t.ldy:r*t.ldy+len(t.bias)], t.bias)
+	}
+}
+
+func (m *Model) runBias(t biasTask) {
+	m.tasks.bias = t
+	count := parts(t.n, rowsPerPart(len(t.bias)))
+	if t.backward {
+		count = parts(len(t.bias), biasColumns)
+	}
+	m.crew.Run(count, &m.tasks.bias)
 }
 
 // backwardLoRA adds the gradients of A and B, and to dx the part through the term.

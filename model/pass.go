@@ -33,18 +33,14 @@ func (m *Model) Backward(b *Batch, scale float64, nll []float64) (sum float64, s
 	dh := w.dnormed[:scored*d]
 	m.headLoss(w.hidden, dh, float32(scale), true)
 	last, gathered := w.inputs[len(m.layers)], w.hidden[:scored*d]
-	for i, r := range w.rows {
-		copy(gathered[i*d:(i+1)*d], last[int(r)*d:(int(r)+1)*d])
-	}
+	m.gather(gathered, last, w.rows, false)
 	m.normBackward(dh, dh, w.rstd[:scored], gathered, m.finalNorm, scored, true)
 	if m.lowestTrain == len(m.layers) {
 		return m.sumNLL(nll), scored, nil
 	}
 	dx := w.dx[:n*d]
-	clear(dx)
-	for i, r := range w.rows {
-		copy(dx[int(r)*d:(int(r)+1)*d], dh[i*d:(i+1)*d])
-	}
+	m.clear(dx)
+	m.gather(dx, dh, w.rows, true)
 	for l := len(m.layers) - 1; l >= m.lowestTrain; l-- {
 		a := m.actsOf(l, true)
 		if m.recompute {
@@ -103,9 +99,9 @@ func (m *Model) gatherScored() {
 		if target == IgnoreLabel {
 			continue
 		}
-		copy(w.hidden[len(w.rows)*d:], last[i*d:(i+1)*d])
 		w.rows = append(w.rows, int32(i))
 	}
+	m.gather(w.hidden, last, w.rows, false)
 	w.nll = grow(w.nll, w.seqs.n)
 	clear(w.nll)
 	if n := len(w.rows); n > 0 {

@@ -43,6 +43,9 @@ type tasks struct {
 	norm      normTask
 	attention attentionTask
 	row       rowTask
+	copy      copyTask
+	bias      biasTask
+	gather    gatherTask
 	glu       gluTask
 	widen     widenTask
 	loss      lossTask
