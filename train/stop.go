@@ -2,7 +2,10 @@ package train
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -14,8 +17,9 @@ import (
 )
 
 // writeStop makes a model that was tuned on conversations end its answers in every program: the token that closes an
-// assistant's turn goes in front of eos_token_id in generation_config.json and config, where a base model only names the
-// token that closes a text. Nothing changes where it is there already, or where turns end with plain text.
+// assistant's turn goes in front of eos_token_id in generation_config.json and config, and becomes the tokenizer's eos_token as
+// in published chat models, where a base model only names the token that closes a text. Nothing changes where it is there
+// already, or where turns end with plain text.
 func (r *run) writeStop(dir string, config *orderedjson.Object) error {
 	if r.opts.Task != SFT || r.enc == nil {
 		return nil
@@ -45,7 +49,37 @@ func (r *run) writeStop(dir string, config *orderedjson.Object) error {
 		}
 	}
 	r.log.Info(fmt.Sprintf("eos_token_id: %d, which ends an assistant's turn, is added", id))
-	return writeIndented(filepath.Join(dir, checkpoint.GenerationConfigFile), generation)
+	if err := writeIndented(filepath.Join(dir, checkpoint.GenerationConfigFile), generation); err != nil {
+		return err
+	}
+	for _, file := range []string{"tokenizer_config.json", "special_tokens_map.json"} {
+		if err := setEOSToken(filepath.Join(dir, file), r.tok.Token(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setEOSToken changes eos_token in a file of the tokenizer that has one.
+func setEOSToken(path, token string) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	o, err := orderedjson.Parse(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if !o.Has("eos_token") {
+		return nil
+	}
+	if err := o.Set("eos_token", token); err != nil {
+		return err
+	}
+	return writeIndented(path, o)
 }
 
 // turnEnd returns the special token that the template puts behind an assistant's words, if it does.

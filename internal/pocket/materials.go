@@ -20,10 +20,11 @@ import (
 const (
 	copyingTexts   = 4000  // texts of copying practice
 	promptsAsked   = 12000 // instructions for self-calibration, five in six of them Russian
-	samplesGiven   = 12000 // instructions with their right answers, in the same proportion
+	samplesGiven   = 12000 // instructions with their right answers, two in three of them Russian
 	passagesTold   = 2500  // Russian passages as an assistant's words, so that tuning does not unlearn prose
 	passageLength  = 450   // characters
 	russianPrompts = 5. / 6
+	russianSamples = 2. / 3
 
 	// What the family itself is trained from, by recipes/pocket-train.yaml. Copying has the same languages as the texts.
 	schoolCopying  = 24000
@@ -33,7 +34,7 @@ const (
 )
 
 // layout is part of the bundle's digest: raise it when Materialize writes other files from the same data.
-const layout = "4"
+const layout = "5"
 
 // Digest identifies what Materialize writes, in hexadecimal digits.
 func Digest() string {
@@ -134,7 +135,9 @@ func writePractice(dir string) error {
 		prose[lang] = texts
 	}
 	m := practice.NewMaker(1, pools...)
-	sample := func(shares practice.Shares) any { return m.Sample(m.Kind(shares), m.Language(russianPrompts)) }
+	sample := func(shares practice.Shares, russian float64) practice.Sample {
+		return m.Sample(m.Kind(shares), m.Language(russian))
+	}
 	type prompt struct {
 		Prompt   string `json:"prompt"`
 		Kind     string `json:"task"`
@@ -155,10 +158,10 @@ func writePractice(dir string) error {
 	}{
 		{"practice/copying", copyingTexts, func(int) any { return text{m.Copying("ru", 100, 400)} }},
 		{"practice/prompts", promptsAsked, func(int) any {
-			s := sample(practice.DefaultShares()).(practice.Sample)
+			s := sample(practice.DefaultShares(), russianPrompts)
 			return prompt{s.Prompt(), s.Kind, s.Language}
 		}},
-		{"practice/samples", samplesGiven, func(int) any { return sample(practice.ShortShares()) }},
+		{"practice/samples", samplesGiven, func(int) any { return sample(practice.ShortShares(), russianSamples) }},
 		{"practice/passages", passagesTold, func(int) any { return told(prose["ru"]) }},
 		{"school/copying", schoolCopying, func(int) any { return text{school.Copying(school.Language(schoolRussian), 100, 400)} }},
 		{"school/mixed", schoolSamples, pupil(practice.DefaultShares())},
