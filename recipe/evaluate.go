@@ -135,7 +135,7 @@ func (r *Run) evaluate(ctx context.Context, s *Stage, o Eval) (any, error) {
 		return nil, err
 	}
 	engine := infer.DefaultOptions()
-	engine.Threads, engine.BLAS = r.threads(), r.opts.BLAS
+	engine.Threads, engine.BLAS = r.threads(s), r.opts.BLAS
 	if m.engine, err = infer.Open(dir, engine); err != nil {
 		return nil, err
 	}

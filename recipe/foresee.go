@@ -196,7 +196,7 @@ func (r *Run) foresee(s *Stage, known shapes) (Foreseen, error) {
 			f.Seconds += 2 * 4 * float64(own.cfg.VocabSize) * d * d / (r.opts.GFLOPS / 2 * 1e9 * projectEfficiency)
 		}
 	case Train:
-		r.foreseeTraining(o.Options, own, &f)
+		r.foreseeTraining(s, o.Options, own, &f)
 	case Calibrate, Eval:
 		f.Memory = own.bytes + 1<<30
 	default:
@@ -208,8 +208,8 @@ func (r *Run) foresee(s *Stage, known shapes) (Foreseen, error) {
 	return f, nil
 }
 
-func (r *Run) foreseeTraining(o train.Options, own *shape, f *Foreseen) {
-	o.Threads, o.Memory = r.threads(), r.opts.Memory
+func (r *Run) foreseeTraining(s *Stage, o train.Options, own *shape, f *Foreseen) {
+	o.Threads, o.Memory = r.threads(s), r.opts.Memory
 	c, err := train.Foresee(o, own.cfg)
 	r.free = max(r.free, c.Free)
 	f.Memory = c.Total
@@ -289,12 +289,14 @@ func (r *Run) mayStart(s *Stage, running map[*Stage]bool) bool {
 	if len(running) == 0 {
 		return true
 	}
-	if len(running) >= max(1, r.opts.Jobs) {
-		return false
-	}
+	jobs := r.jobs(s)
 	need := r.state[s].memory
 	for other := range running {
+		jobs = min(jobs, r.jobs(other))
 		need += r.state[other].memory
+	}
+	if len(running) >= jobs {
+		return false
 	}
 	free := r.opts.Memory
 	if free == 0 {

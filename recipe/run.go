@@ -23,6 +23,7 @@ type Options struct {
 	// Accept takes outputs that were changed by hand as they are; Redo makes them anew.
 	Accept, Redo bool
 	Jobs         int   // independent stages at a time
+	EvalJobs     int   // evaluations at a time, if that is more: measuring small models is quicker a thread each
 	Memory       int64 // bytes that stages may use together, 0 for what is free
 	Threads      int
 	BLAS         string
@@ -34,7 +35,7 @@ type Options struct {
 
 	OnEvent func(Event)
 	// Progress and Warn are told of the work inside stages; either may be nil. Progress may be called
-	// from several goroutines where Jobs is above 1.
+	// from several goroutines where Jobs or EvalJobs is above 1.
 	Progress func(stage, what, unit string) (update func(done, total int64), done func())
 	Warn     func(format string, args ...any)
 }

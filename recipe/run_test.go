@@ -461,3 +461,40 @@ func figures(t *testing.T, dir string) *report.Run {
 	}
 	return r
 }
+
+// TestMayStart says which stages may run beside which: evaluations among themselves more than others, all as far as memory allows.
+func TestMayStart(t *testing.T) {
+	train, tune, one, two := &Stage{Kind: KindTrain}, &Stage{Kind: KindTune}, &Stage{Kind: KindEval}, &Stage{Kind: KindEval}
+	for _, tt := range []struct {
+		name           string
+		jobs, evals    int
+		memory         int64
+		stage, running *Stage
+		want           bool
+	}{
+		{"nothing runs", 1, 0, 1, train, nil, true},
+		{"one at a time", 1, 0, 0, one, two, false},
+		{"evaluations together", 1, 2, 0, one, two, true},
+		{"a training beside an evaluation", 1, 2, 0, train, one, false},
+		{"an evaluation beside a training", 1, 2, 0, one, train, false},
+		{"two jobs", 2, 0, 0, train, tune, true},
+		{"two jobs and too little memory", 2, 0, 15, train, tune, false},
+		{"two jobs and enough memory", 2, 0, 20, train, tune, true},
+	} {
+		r := &Run{opts: Options{Jobs: tt.jobs, EvalJobs: tt.evals, Memory: tt.memory, Threads: 2}, state: map[*Stage]*stageState{}}
+		running := map[*Stage]bool{}
+		for _, s := range []*Stage{train, tune, one, two} {
+			r.state[s] = &stageState{memory: 10}
+		}
+		if tt.running != nil {
+			running[tt.running] = true
+		}
+		if got := r.mayStart(tt.stage, running); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	r := &Run{opts: Options{Jobs: 1, EvalJobs: 2, Threads: 4}}
+	if got := []int{r.threads(train), r.threads(one)}; got[0] != 4 || got[1] != 2 {
+		t.Errorf("threads of a training and an evaluation: %v, want 4 and 2", got)
+	}
+}

@@ -23,7 +23,7 @@ import (
 func (r *Run) work(ctx context.Context, s *Stage) (any, error) {
 	switch o := s.options.(type) {
 	case build.Options:
-		o.Threads, o.Version, o.Force = r.threads(), r.opts.Version, true
+		o.Threads, o.Version, o.Force = r.threads(s), r.opts.Version, true
 		o.Hooks = build.Hooks{Warn: r.warn(s), Progress: func(what, unit string) (func(done, total int64), func()) {
 			return r.progress(s, what, unit)
 		}}
@@ -37,7 +37,7 @@ func (r *Run) work(ctx context.Context, s *Stage) (any, error) {
 	case Calibrate:
 		return r.answer(ctx, s, o)
 	case export.Options:
-		o.Threads, o.Force = r.threads(), true
+		o.Threads, o.Force = r.threads(s), true
 		return export.Run(ctx, o)
 	case Eval:
 		return r.evaluate(ctx, s, o)
@@ -47,7 +47,16 @@ func (r *Run) work(ctx context.Context, s *Stage) (any, error) {
 	panic(fmt.Sprintf("recipe: stage %s has options of type %T", s.Name, s.options))
 }
 
-func (r *Run) threads() int { return max(1, r.opts.Threads/max(1, r.opts.Jobs)) }
+// jobs is how many stages may run at a time while this one does.
+func (r *Run) jobs(s *Stage) int {
+	if s.Kind == KindEval {
+		return max(1, r.opts.Jobs, r.opts.EvalJobs)
+	}
+	return max(1, r.opts.Jobs)
+}
+
+// threads is a stage's share of them.
+func (r *Run) threads(s *Stage) int { return max(1, r.opts.Threads/r.jobs(s)) }
 
 func (r *Run) warn(s *Stage) func(format string, args ...any) {
 	return func(format string, args ...any) {
@@ -91,11 +100,11 @@ func failedChecks(checks []propagate.Check) error {
 }
 
 func (r *Run) propagateInto(ctx context.Context, s *Stage, o propagate.Options) (any, error) {
-	blas, err := linalg.Open(r.opts.BLAS, r.threads())
+	blas, err := linalg.Open(r.opts.BLAS, r.threads(s))
 	if err != nil {
 		return nil, err
 	}
-	o.BLAS, o.Threads, o.Version, o.Force = blas, r.threads(), r.opts.Version, true
+	o.BLAS, o.Threads, o.Version, o.Force = blas, r.threads(s), r.opts.Version, true
 	res, err := propagate.Run(ctx, o)
 	if err != nil {
 		return nil, err
@@ -125,7 +134,7 @@ func (r *Run) train(ctx context.Context, s *Stage, o Train) (*train.Result, erro
 
 // steps does the steps of a training; what an earlier attempt left is gone on with.
 func (r *Run) steps(ctx context.Context, s *Stage, o train.Options) (*train.Result, error) {
-	o.Threads, o.BLAS, o.Version, o.Memory = r.threads(), r.opts.BLAS, r.opts.Version, r.opts.Memory
+	o.Threads, o.BLAS, o.Version, o.Memory = r.threads(s), r.opts.BLAS, r.opts.Version, r.opts.Memory
 	o.Log = slog.New(noteHandler{warn: r.warn(s)})
 	update, done := r.progress(s, "train", "steps")
 	defer done()
@@ -167,7 +176,7 @@ func (h noteHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h noteHandler) WithGroup(string) slog.Handler      { return h }
 
 func (r *Run) answer(ctx context.Context, s *Stage, o Calibrate) (any, error) {
-	o.Engine.Threads, o.Engine.BLAS, o.Key = r.threads(), r.opts.BLAS, r.opts.Key
+	o.Engine.Threads, o.Engine.BLAS, o.Key = r.threads(s), r.opts.BLAS, r.opts.Key
 	if exists(o.Out) { // the answers were complete, but their record was not written
 		if err := errors.Join(os.Remove(o.Out), removeIfThere(o.Rejected)); err != nil {
 			return nil, err

@@ -72,6 +72,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	opts := recipe.DefaultOptions()
 	d.a.prepare(&opts)
+	opts.EvalJobs = opts.Threads
 	res, err := d.a.doRecipe(ctx, r, opts)
 	if err != nil {
 		return err

@@ -59,6 +59,7 @@ step, writes a checkpoint and exits with 130.`,
 	f.BoolVar(&o.opts.Accept, "accept", false, "take what was changed by hand as it is")
 	f.BoolVar(&o.opts.Redo, "redo", false, "make anew what was changed by hand")
 	f.IntVar(&o.opts.Jobs, "jobs", 1, "independent stages to run at a time, as far as memory allows")
+	f.IntVar(&o.opts.EvalJobs, "eval-jobs", 0, "evaluations to run at a time, if that is more: quicker with small models (0: as --jobs)")
 	f.StringVar(&o.memory, "memory", "", "memory that may be used: 12GB (default: what is free)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show the stages with time, disk and memory foreseen, and do nothing")
 	f.BoolVar(&o.explain, "explain", false, "print the recipe with all defaults filled in, and do nothing")
@@ -99,8 +100,8 @@ func (a *app) runRecipe(ctx context.Context, name string, o *runFlags) error {
 		}
 		o.opts.Memory = n
 	}
-	if o.opts.Jobs < 1 {
-		return usagef("--jobs is %d, want 1 or more", o.opts.Jobs)
+	if o.opts.Jobs < 1 || o.opts.EvalJobs < 0 {
+		return usagef("--jobs is %d and --eval-jobs %d, want at least 1 and 0", o.opts.Jobs, o.opts.EvalJobs)
 	}
 	if o.opts.Accept && o.opts.Redo {
 		return usagef("--accept and --redo exclude each other")
