@@ -283,10 +283,10 @@ func TestWithout(t *testing.T) {
 
 // TestAbroad holds that results name places as a reader on another machine can use them.
 func TestAbroad(t *testing.T) {
-	r := &Recipe{RunDir: "/home/me/work/runs/x", dir: "/home/me/work", env: map[string]string{"DATA": "/data", "TOP": "/", "N": "3"}}
+	r := &Recipe{RunDir: "/project/runs/x", dir: "/project", env: map[string]string{"DATA": "/data", "TOP": "/", "N": "3"}}
 	for _, tt := range []struct{ text, want string }{
-		{"/home/me/work/runs/x/stages/train/model", "stages/train/model"},
-		{`["/home/me/work/texts/ru=0.5","/data/en.jsonl"]`, `["texts/ru=0.5","${env:DATA}/en.jsonl"]`},
+		{"/project/runs/x/stages/train/model", "stages/train/model"},
+		{`["/project/texts/ru=0.5","/data/en.jsonl"]`, `["texts/ru=0.5","${env:DATA}/en.jsonl"]`},
 		{"/mnt/data/x", "/mnt/data/x"},
 		{`{"a":"/elsewhere/texts/ru.txt=0.5"}`, `{"a":"ru.txt=0.5"}`},
 		{"/elsewhere/texts/ru.txt=0.5", "ru.txt=0.5"},

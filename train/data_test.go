@@ -396,6 +396,8 @@ func TestValidate(t *testing.T) {
 		{func(o *Options) { o.AdamBeta2 = 1 }, "adam_beta2 is 1"},
 		{func(o *Options) { o.NumEpochs = 0 }, "num_epochs is 0"},
 		{func(o *Options) { o.EarlyStoppingPatience = 2 }, "early_stopping_patience needs eval_data"},
+		{func(o *Options) { o.Optimizer, o.Backend = Muon, PyTorch }, "optimizer is muon: backend native has it"},
+		{func(o *Options) { o.MuonMomentum = 1 }, "muon_momentum is 1"},
 		{func(o *Options) { o.Train, o.LoRAR = LoRA, 0 }, "lora_r is 0"},
 		{func(o *Options) { o.Adapter = "a" }, "adapter: train is"},
 		{func(o *Options) { o.OutputDType = "I8" }, "output_dtype"},
